@@ -1,0 +1,284 @@
+/* foveate.h: run BERT-family encoders on text, with exact or approximate attention.
+ *
+ * Letters used in every shape: B texts of a call, T tokens of one text, N tokens of a ragged batch, H heads, D head size,
+ * C = H D width, L layers, V vocabulary. All matrices are row-major f32 unless said otherwise.
+ *
+ * Threads: a model is immutable after loading and may be used from any number of threads; a session belongs to one thread
+ * at a time. Errors: every function that can fail returns a fov_status and, when `error` is not NULL, fills it; nothing is
+ * printed and the process is never ended. Outputs are written only on FOV_OK unless a function says otherwise.
+ */
+#ifndef FOVEATE_FOVEATE_H
+#define FOVEATE_FOVEATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define FOV_API __attribute__((visibility("default")))
+#else
+#define FOV_API
+#endif
+
+#define FOV_VERSION_MAJOR 0
+#define FOV_VERSION_MINOR 1
+#define FOV_VERSION_PATCH 0
+
+/* Run-time version, "0.1.0". Static storage. */
+FOV_API const char *fov_version(void);
+
+/* ---- status and errors ---- */
+
+typedef enum fov_status {
+    FOV_OK = 0,
+    FOV_ERR_ARGUMENT,    /* a NULL, zero or out-of-range argument; an option that does not exist */
+    FOV_ERR_MEMORY,      /* the allocator returned NULL */
+    FOV_ERR_IO,          /* a file is missing, unreadable or unwritable */
+    FOV_ERR_FORMAT,      /* a file's content is malformed */
+    FOV_ERR_MISMATCH,    /* files are well formed but disagree (config and weights, vocabulary and embeddings) */
+    FOV_ERR_UNSUPPORTED, /* valid, but not something this library (or this model, or this processor) can do */
+    FOV_ERR_INTERNAL     /* a broken invariant: a bug in foveate */
+} fov_status;
+
+/* Short name of a status, e.g. "argument". Static storage; never NULL. */
+FOV_API const char *fov_status_name(fov_status status);
+
+/* One line of what went wrong, where, and how to mend it. Always NUL-terminated. */
+typedef struct fov_error {
+    fov_status status;
+    char message[400]; /* what, and how to mend it */
+    char where[200];   /* file, tensor, parameter, or "" */
+} fov_error;
+
+/* ---- memory ---- */
+
+/* All memory of models and sessions comes from here. NULL stands for the C library. `alloc` returns `bytes` bytes aligned to
+ * `align` (a power of two, at most 4096) or NULL; `release` accepts NULL. Must be callable from any thread that uses it. */
+typedef struct fov_allocator {
+    void *(*alloc)(void *context, size_t bytes, size_t align);
+    void (*release)(void *context, void *block);
+    void *context;
+} fov_allocator;
+
+/* ---- machine ---- */
+
+typedef struct fov_machine {
+    char cpu[64];       /* the processor's own name */
+    const char *tier;   /* kernels in use: "ref", "avx2", "avx512" (environment FOV_CPU can only lower it) */
+    unsigned threads;   /* default thread count: affinity mask, cgroup quota and core count, the least of them */
+    char features[128]; /* instruction sets found, separated by blanks */
+} fov_machine;
+
+/* Describe this machine. FOV_ERR_UNSUPPORTED when FOV_CPU names a tier that is unknown or absent. */
+FOV_API fov_status fov_machine_query(fov_machine *machine, fov_error *error);
+
+/* Multiply-adds per second x 2 (FLOP/s) that `threads` threads (0: default) sustain on a register-only f32 FMA loop run for
+ * about `seconds` (0: 0.2) with the tier in use. Allocates nothing. Yardstick of the benchmarks. */
+FOV_API double fov_machine_peak_f32(unsigned threads, double seconds);
+
+/* ---- methods ---- */
+
+typedef enum fov_place { FOV_PLACE_ATTENTION, FOV_PLACE_VALUES, FOV_PLACE_FFN } fov_place;
+
+typedef enum fov_param_type { FOV_PARAM_FLOAT, FOV_PARAM_INT, FOV_PARAM_CHOICE, FOV_PARAM_LENGTH } fov_param_type;
+
+/* One parameter of a method. `choices` (for CHOICE) is a '|' separated list and values are indices into it. LENGTH is
+ * "real" (0) or "padded:N" (N). */
+typedef struct fov_param_info {
+    const char *name;
+    fov_param_type type;
+    double low, high; /* inclusive bounds, except that low is exclusive when low_open is not 0 */
+    int low_open;
+    double value; /* default */
+    const char *choices;
+    const char *help; /* one line */
+} fov_param_info;
+
+enum {
+    FOV_METHOD_EXACT_LIMIT = 1,      /* some setting gives the exact result */
+    FOV_METHOD_NEEDS_IMPORTANCE = 2, /* needs a softmax-family attention */
+    FOV_METHOD_HAS_IMPORTANCE = 4,   /* is a softmax-family attention */
+    FOV_METHOD_HAS_BACKWARD = 8,
+    FOV_METHOD_RANDOM = 16 /* draws; reproducible from the seed */
+};
+
+typedef struct fov_method_info {
+    const char *name;
+    fov_place place;
+    const char *help;     /* one line */
+    const char *citation; /* paper, or "" */
+    unsigned flags;
+    size_t param_count;
+    const fov_param_info *params;
+} fov_method_info;
+
+/* The methods of a place. `index` from 0; NULL past the end. Static storage. */
+FOV_API const fov_method_info *fov_method_at(fov_place place, size_t index);
+
+/* ---- models ---- */
+
+typedef struct fov_model fov_model;
+
+typedef enum fov_head {
+    FOV_HEAD_NONE,         /* encoder only: embeddings */
+    FOV_HEAD_SINGLE_LABEL, /* softmax over labels */
+    FOV_HEAD_MULTI_LABEL,  /* sigmoid per label */
+    FOV_HEAD_REGRESSION,   /* one value, no label */
+    FOV_HEAD_MASKED_LM     /* vocabulary logits */
+} fov_head;
+
+typedef enum fov_pooling { FOV_POOLING_DEFAULT, FOV_POOLING_MEAN, FOV_POOLING_CLS } fov_pooling;
+
+typedef struct fov_model_info {
+    const char *name;         /* last component of the folder, or the name given */
+    const char *architecture; /* "bert", "distilbert" */
+    fov_head head;
+    size_t layers, heads, width, ffn_width, vocabulary, labels;
+    size_t max_length; /* most tokens of one text, [CLS] and [SEP] included */
+    uint64_t parameters;
+    size_t weight_bytes;   /* resident bytes of packed weights */
+    const char *dtype;     /* of the stored weights: "F32", "F16", "BF16" */
+    const char *attention; /* default method strings, from config.json */
+    fov_pooling pooling;   /* default for fov_embed */
+    int normalize;         /* default for fov_embed */
+} fov_model_info;
+
+/* Options; all zero = defaults. */
+typedef struct fov_model_options {
+    const fov_allocator *allocator; /* NULL: C library; copied */
+    unsigned threads;               /* for packing the weights; 0: default of the machine */
+    const char *name;               /* NULL: last component of the folder */
+} fov_model_options;
+
+/* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a
+ * sentence-transformers folder (modules.json). Weights are packed once; the mapped file is not kept resident beside them.
+ * The caller frees *model with fov_model_free, after every session that uses it. */
+FOV_API fov_status fov_model_load(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error);
+
+/* The same from memory; buffers are borrowed for the life of the model. tokenizer_config may be NULL. */
+typedef struct fov_model_files {
+    const char *config, *vocab, *tokenizer_config;
+    size_t config_size, vocab_size, tokenizer_config_size;
+    const void *weights; /* safetensors, 8-byte aligned */
+    size_t weights_size;
+} fov_model_files;
+FOV_API fov_status fov_model_load_memory(const fov_model_files *files, const fov_model_options *options, fov_model **model,
+                                         fov_error *error);
+
+FOV_API void fov_model_free(fov_model *model); /* NULL is allowed */
+
+/* Facts about a model. Owned by the model. */
+FOV_API const fov_model_info *fov_model_get_info(const fov_model *model);
+
+/* Name of label `index` (config's id2label, else "LABEL_i"), or NULL past the end. Owned by the model. */
+FOV_API const char *fov_model_label(const fov_model *model, size_t index);
+
+/* The text of a token id as the vocabulary has it, or NULL when out of range. Owned by the model. */
+FOV_API const char *fov_model_token(const fov_model *model, int32_t id);
+
+/* ---- sessions ---- */
+
+typedef struct fov_session fov_session;
+
+/* Options; all zero (or NULL) = defaults. */
+typedef struct fov_session_options {
+    unsigned threads;      /* 1..256; 0: default of the machine */
+    uint64_t seed;         /* of random methods */
+    const char *attention; /* "dense", ...; NULL: the checkpoint's own */
+    const char *values;    /* "exact", "mca:alpha=.2", ...; NULL: "exact" */
+    const char *ffn;       /* "exact", ...; NULL: "exact" */
+    const char *dtype;     /* "f32"; NULL: "f32" */
+    size_t batch_tokens;   /* tokens in flight; 0: 4096. Never changes a result */
+    size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3, at most the model's limit */
+    fov_pooling pooling;   /* for fov_embed; 0: the model's */
+    int normalize;         /* for fov_embed: 1 yes, -1 no, 0: the model's */
+    int all_rows;          /* 1: compute every row of the last layer even where the head does not read it */
+} fov_session_options;
+
+/* A session: settings, scratch memory and thread count. Method strings are parsed here: FOV_ERR_ARGUMENT names an unknown
+ * method or parameter and the nearest known one; FOV_ERR_UNSUPPORTED a combination that cannot be. */
+FOV_API fov_status fov_session_create(const fov_model *model, const fov_session_options *options, fov_session **session,
+                                      fov_error *error);
+FOV_API void fov_session_free(fov_session *session); /* NULL is allowed */
+
+/* The settings in force, with every parameter written out, e.g. "mca:alpha=0.2,length=real,draws=shared". */
+FOV_API const char *fov_session_method(const fov_session *session, fov_place place);
+
+/* One text, or a pair when b is not NULL. UTF-8; need not be NUL-terminated. Invalid bytes count as U+FFFD. */
+typedef struct fov_text {
+    const char *a, *b;
+    size_t a_size, b_size; /* bytes */
+} fov_text;
+
+/* What became of one text. */
+typedef struct fov_text_info {
+    size_t tokens;    /* ids used, special tokens included */
+    size_t truncated; /* ids cut off by max_length */
+    size_t invalid;   /* invalid UTF-8 sequences replaced */
+} fov_text_info;
+
+/* Multiply-adds and seconds of the calls since the last fov_session_reset_stats. "values" is the value projection X Wv.
+ * done: what was computed. exact: the exact ragged path with every row computed (real), or with every text padded to
+ * 128 tokens or more (padded: the papers' convention, where padding is part of the baseline). */
+typedef struct fov_stats {
+    uint64_t texts, tokens, truncated_texts, invalid_texts;
+    double values_done_real, values_exact_real;
+    double values_done_padded, values_exact_padded; /* both 0 when the longest text exceeds the padded length */
+    double total_done_real, total_exact_real;
+    double seconds_tokenize, seconds_values, seconds_total; /* total: ids to logits, tokenising apart */
+} fov_stats;
+FOV_API void fov_session_get_stats(const fov_session *session, fov_stats *stats);
+FOV_API void fov_session_reset_stats(fov_session *session);
+
+/* Called between batches from the calling thread: texts done of total. Return non-zero to stop: the call then returns
+ * FOV_ERR_ARGUMENT with message "stopped by the caller". */
+typedef int (*fov_progress)(void *context, size_t done, size_t total);
+FOV_API void fov_session_set_progress(fov_session *session, fov_progress progress, void *context);
+
+/* Logits [count, labels] of texts; info [count] or NULL. The model needs a classification or regression head. Texts are
+ * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. */
+FOV_API fov_status fov_classify(fov_session *session, const fov_text *texts, size_t count, float *logits, fov_text_info *info,
+                                fov_error *error);
+
+/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. */
+FOV_API fov_status fov_embed(fov_session *session, const fov_text *texts, size_t count, float *vectors, fov_text_info *info,
+                             fov_error *error);
+
+/* Turn logits [labels] into probabilities [labels] as the head says (softmax, sigmoid; regression: copied). */
+FOV_API void fov_scores(const fov_model *model, const float *logits, float *scores);
+
+/* One candidate for a masked position. */
+typedef struct fov_candidate {
+    int32_t id;
+    float probability;
+} fov_candidate;
+
+/* For each [MASK] of the text, in order, the `top` likeliest ids: candidates [*masks, top]. *masks holds the capacity in masks
+ * on entry, the number found on return (FOV_ERR_ARGUMENT when there is none or more than the capacity). Needs FOV_HEAD_MASKED_LM.
+ */
+FOV_API fov_status fov_fill_mask(fov_session *session, const fov_text *text, size_t top, fov_candidate *candidates, size_t *masks,
+                                 fov_error *error);
+
+/* Ids of a text as the model would see it (special tokens and truncation included). Up to `capacity` ids are written to ids
+ * and, when types is not NULL, segments to types; *count is the number needed. */
+FOV_API fov_status fov_tokenize(fov_session *session, const fov_text *text, int32_t *ids, uint8_t *types, size_t capacity,
+                                size_t *count, fov_text_info *info, fov_error *error);
+
+/* Where a text's work went. Arrays are owned by the session and valid until its next call.
+ * importance [L, T]: mean over heads of each token's column maximum of the attention weights (dense query rows).
+ * work [L, T]: mean over heads of the share of the value projection spent on the token (1: exact). */
+typedef struct fov_explanation {
+    size_t tokens, layers;
+    const int32_t *ids;
+    const float *importance, *work;
+    const float *logits; /* [labels], or NULL without a head */
+} fov_explanation;
+FOV_API fov_status fov_explain(fov_session *session, const fov_text *text, fov_explanation *explanation, fov_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,16 @@
+/* threads.h: how many threads to use, and running independent tasks on them. */
+#ifndef FOV_CORE_THREADS_H
+#define FOV_CORE_THREADS_H
+
+#include <stddef.h>
+
+enum { FOV_MAX_THREADS = 256 };
+
+/* The least of the affinity mask, the cgroup CPU quota (v2 and v1, rounded up) and FOV_MAX_THREADS; at least 1. */
+unsigned fov_threads_default(void);
+
+/* Call task(context, index, thread) once for every index in [0, count), thread in [0, threads). Tasks are handed out in order as
+ * threads become free, so a task must not depend on which thread runs it or on another task. Returns when all are done. */
+void fov_parallel(unsigned threads, size_t count, void (*task)(void *context, size_t index, unsigned thread), void *context);
+
+#endif

@@ -1,0 +1,117 @@
+/* kernels.h: the contract between the engine and its instruction tiers.
+ *
+ * A tier is a table of function pointers. `ref` fills every slot in plain C; `avx2` and `avx512` start from the tier below and
+ * override what they do better. Slots are single-threaded, allocate nothing and touch no global state; threading is above, in
+ * gemm.h. Pointers need no alignment unless said. Sizes of 0 are allowed and do nothing.
+ *
+ * Determinism: within one tier, every output element is one chain of operations whose order depends on K alone, never on the
+ * number of rows or columns or on the position in a tile. So a row of a batch equals the single run, bit for bit.
+ * NaN in gives NaN out. */
+#ifndef FOV_KERNELS_H
+#define FOV_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "foveate/foveate.h"
+
+enum {
+    FOV_PANEL = 32,     /* columns of a packed panel, in every tier */
+    FOV_GEMM_KC = 384,  /* K is cut in blocks of this size, in every tier: partial sums are added in ascending K */
+    FOV_GEMM_ROWS = 168 /* rows a gemm task packs at a time (a multiple of 6, 8, 12 and 14) */
+};
+
+typedef enum fov_activation { FOV_ACT_NONE, FOV_ACT_GELU, FOV_ACT_RELU, FOV_ACT_TANH } fov_activation;
+
+/* Y[y_row(i), j] = act( sum_k X[x_row(i), k] W[j, k] + bias[j] ) + residual[y_row(i), j], i < n, j < m.
+ * W is packed: panel p holds columns 32 p .. 32 p + 31 as [k][32], short panels padded with zeros. */
+typedef struct fov_gemm {
+    size_t n, m, k;
+    const float *x;
+    size_t ldx;
+    const uint32_t *x_rows; /* [n] or NULL: row i */
+    const float *w;         /* packed, 64-byte aligned */
+    const float *bias;      /* [m] or NULL */
+    fov_activation act;
+    const float *residual; /* [.., m] or NULL; may be y itself */
+    size_t ldr;
+    float *y; /* must not overlap x */
+    size_t ldy;
+    const uint32_t *y_rows; /* [n] or NULL: row i */
+} fov_gemm;
+
+/* The sampled value projection of one text and head (MCA eq. 5, shared draws), e = head size:
+ * y[rows[i], c] = bias[c] + scale[i] * sum_{k < count[i]} x[rows[i], index[k]] * w[index[k], c],   i < n, c < e.
+ * count is non-increasing in i: rows are sorted so that neighbours share their prefix. scale[i] = 1 / count[i]; w already holds
+ * W[s] / p(s). */
+typedef struct fov_sampled {
+    size_t n, e;
+    const float *x;
+    size_t ldx;
+    const uint32_t *rows;  /* [n] */
+    const uint32_t *count; /* [n] */
+    const uint32_t *index; /* [count[0]] feature numbers */
+    const float *w;        /* [d][e], row-major */
+    const float *bias;     /* [e] or NULL */
+    const float *scale;    /* [n] */
+    float *y;
+    size_t ldy;
+} fov_sampled;
+
+typedef struct fov_kernels {
+    const char *name;
+    unsigned gemm_mr; /* rows of the register tile */
+
+    /* Pack rows of w [m, k] (leading dimension ldw) into panels [ceil(m / 32)][k][32]: packed(j, k) = w[j, k]. */
+    void (*pack_t)(const float *w, size_t ldw, size_t m, size_t k, float *packed);
+    /* Pack w [k, m] into panels [ceil(m / 32)][k][32]: packed(j, k) = w[k, j]. */
+    void (*pack_n)(const float *w, size_t ldw, size_t k, size_t m, float *packed);
+
+    /* Rows [row_begin, row_end) and panels [panel_begin, panel_end) of a gemm. scratch: gemm_scratch() floats, 64-byte aligned. */
+    void (*gemm_block)(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
+
+    void (*sampled)(const fov_sampled *s);
+
+    /* In place, row i < n of s [n, cols] (leading dimension ld): s = softmax(scale * s). Columns of -INFINITY get exactly 0; a
+     * row of nothing but -INFINITY gives zeros. Then, for each not NULL: col_max[j] = max(col_max[j], s[i, j]);
+     * col_energy[j] += s[i, j]^2, in ascending i. */
+    void (*softmax)(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
+
+    /* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta, biased variance, two passes; y may be x. */
+    void (*layernorm)(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,
+                      size_t ldy);
+
+    /* In place: the activations on their own; gelu = x / 2 (1 + erf(x / sqrt 2)), exact form. */
+    void (*gelu)(float *x, size_t count);
+    void (*exp)(float *x, size_t count);
+
+    void (*from_f16)(const uint16_t *x, float *y, size_t count);
+    void (*from_bf16)(const uint16_t *x, float *y, size_t count);
+
+    /* Register-only FMA loop: `iterations` rounds of `*flops_per_iteration` flops (mul and add count 2). Returns a value that
+     * depends on all of them. */
+    float (*fma_loop)(uint64_t iterations, uint64_t *flops_per_iteration);
+} fov_kernels;
+
+/* Floats of scratch gemm_block needs, for any gemm. */
+size_t fov_gemm_scratch(void);
+
+static inline size_t fov_panels(size_t m) {
+    return (m + FOV_PANEL - 1) / FOV_PANEL;
+}
+/* Floats of a packed [m, k] matrix. */
+static inline size_t fov_packed_size(size_t m, size_t k) {
+    return fov_panels(m) * FOV_PANEL * k;
+}
+
+/* ladder.c: tiers, best first known to this build and processor. */
+/* The tier in use: the best this processor has, lowered by FOV_CPU. NULL and an error when FOV_CPU names an unknown or absent
+ * tier. Read once; thread-safe. */
+const fov_kernels *fov_kernels_get(fov_error *error);
+/* A tier by name, or NULL when unknown or absent here (tests run them all). */
+const fov_kernels *fov_kernels_named(const char *name);
+/* Names of all tiers of this build, lowest first, NULL-terminated. */
+const char *const *fov_kernels_names(void);
+
+#endif
