@@ -1,0 +1,43 @@
+/* feedforward.h (room): how the feed-forward layer Y = X + W2 gelu(W1 X + b1) + b2 is computed. One kind = one file + one row. */
+#ifndef FOV_FEEDFORWARD_H
+#define FOV_FEEDFORWARD_H
+
+#include "core/memory.h"
+#include "core/method.h"
+#include "kernels/kernels.h"
+
+typedef struct fov_ffn_weights {
+    size_t width, hidden;
+    const float *up, *up_bias;     /* packed [hidden, width]; [hidden] */
+    const float *down, *down_bias; /* packed [width, hidden]; [width] */
+    fov_activation activation;
+} fov_ffn_weights;
+
+typedef struct fov_ffn {
+    size_t n;
+    const float *x; /* [n, width]; also the residual */
+    float *y;       /* [n, width], before the layer norm; must not be x */
+} fov_ffn;
+
+typedef struct fov_ffn_run {
+    const fov_kernels *kernels;
+    const fov_setting *setting;
+    const fov_ffn_weights *weights;
+    unsigned threads;
+    void *scratch; /* workspace() bytes */
+    float *gemm_scratch;
+    double *multiply_adds;
+} fov_ffn_run;
+
+typedef struct fov_ffn_row {
+    fov_method_info info;
+    size_t (*workspace)(size_t rows, size_t hidden); /* bytes for up to `rows` rows */
+    void (*forward)(const fov_ffn_run *run, const fov_ffn *problem);
+} fov_ffn_row;
+
+extern const fov_ffn_row fov_ffn_exact;
+
+const fov_ffn_row *fov_ffn_row_of(const fov_setting *setting);
+const fov_method_info *const *fov_ffn_infos(size_t *count);
+
+#endif

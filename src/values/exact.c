@@ -1,0 +1,47 @@
+/* exact.c: V = X Wv + bv for every token: the dense projection, one gemm. */
+#include "kernels/gemm.h"
+#include "values/project.h"
+
+fov_gemm fov_value_gemm(const fov_value_weights *weights, const fov_values *problem, size_t head, const uint32_t *rows, size_t n) {
+    size_t e = weights->head_size;
+    return (fov_gemm){.n = n,
+                      .m = e,
+                      .k = weights->width,
+                      .x = problem->x,
+                      .ldx = problem->ldx,
+                      .x_rows = rows,
+                      .w = weights->packed + head * fov_packed_size(e, weights->width),
+                      .bias = weights->bias ? weights->bias + head * e : NULL,
+                      .y = problem->v + head * e,
+                      .ldy = problem->ldv,
+                      .y_rows = rows};
+}
+
+static size_t workspace(const fov_values_size *size) {
+    return fov_mul(size->heads, sizeof(fov_gemm));
+}
+
+static void forward(const fov_values_run *run, const fov_values *problem) {
+    const fov_value_weights *w = run->weights;
+    size_t n = problem->offsets[problem->texts];
+    fov_gemm *gemms = run->scratch;
+    for (size_t h = 0; h < w->heads; h++) gemms[h] = fov_value_gemm(w, problem, h, NULL, n);
+    size_t count = w->heads;
+    if (w->head_size % FOV_PANEL == 0) { /* the heads' panels are contiguous: one matrix */
+        gemms[0].m = w->heads * w->head_size;
+        count = 1;
+    }
+    fov_gemm_run_all(run->kernels, gemms, count, run->threads, run->gemm_scratch);
+    *run->multiply_adds += (double)n * (double)w->width * (double)(w->heads * w->head_size);
+    for (size_t i = 0; problem->work && i < n; i++) problem->work[i] = 1;
+}
+
+const fov_values_row fov_values_exact = {
+    .info = {.name = "exact",
+             .place = FOV_PLACE_VALUES,
+             .help = "the dense value projection",
+             .citation = "",
+             .flags = FOV_METHOD_EXACT_LIMIT},
+    .workspace = workspace,
+    .forward = forward,
+};

@@ -1,0 +1,344 @@
+/* mca.c: Monte-Carlo values (Kim & Ko, "Fast Monte-Carlo Approximation of the Attention Mechanism", AAAI 2022).
+ *
+ * For head t and token j of a text of n tokens:
+ *   p(i)  = ||W[i]||^2 / ||W||_F^2                                     eq. 6, the head's own slice of Wv
+ *   r_j   = clamp(ceil((n max_i A[i, j] / alpha)^2), 1, d)             eq. 9
+ *   H~[j] = b + 1/r_j sum_{k < r_j} X[j, s_k] / p(s_k) W[s_k]          eq. 5; exact where r_j = d
+ *
+ * Shared draws: one sequence s per (text, layer, head), token j uses its first r_j draws. p does not depend on the input, so the
+ * rows W[i] / p(i) are scaled once, at bind time, and a batch only reads them by index: no gather per text. Tokens are sorted by r,
+ * so that the rows of a register tile share almost all of their draws. Tried and dropped: nothing yet measured as worth a line. */
+#include <math.h>
+#include <string.h>
+
+#include "core/rng.h"
+#include "core/threads.h"
+#include "kernels/gemm.h"
+#include "values/project.h"
+
+enum { P_ALPHA, P_LENGTH, P_DRAWS };
+
+static const fov_param_info params[] = {
+    {"alpha", FOV_PARAM_FLOAT, 0, 1, 1, .05, NULL, "error coefficient of eq. 9: smaller is more exact and dearer"},
+    {"length", FOV_PARAM_LENGTH, 0, 65536, 0, 0, NULL, "n of eq. 9: real length of the text, or padded:N, the paper's convention"},
+    {"draws", FOV_PARAM_CHOICE, 0, 1, 0, 0, "shared|independent", "one sequence per text and head, or one per token (slower)"},
+};
+
+/* ---- bind: alias table of p and scaled rows, per head ---- */
+
+typedef struct tables {
+    uint32_t *threshold; /* [heads][d]: keep the drawn cell when the fraction is below */
+    uint32_t *alias;     /* [heads][d]: else take this feature */
+    float *scaled;       /* [heads][d][e]: W[i] / p(i) */
+} tables;
+
+static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables *t) {
+    size_t cells = fov_mul(w->heads, w->width);
+    t->threshold = fov_arena_take(arena, cells, sizeof *t->threshold);
+    t->alias = fov_arena_take(arena, cells, sizeof *t->alias);
+    t->scaled = fov_arena_take(arena, fov_mul(cells, w->head_size), sizeof *t->scaled);
+    return arena->used;
+}
+
+/* W^t[i, c] of head t from the packed panels. */
+static float weight_at(const fov_value_weights *w, size_t head, size_t i, size_t c) {
+    const float *packed = w->packed + head * fov_packed_size(w->head_size, w->width);
+    return packed[(c / FOV_PANEL * w->width + i) * FOV_PANEL + c % FOV_PANEL];
+}
+
+/* Vose's alias method in exact 32-bit cells. A draw u in [0, 2^32) falls into cell floor(u d / 2^32) and keeps it when the
+ * fraction, frac(u d / 2^32) 2^32, is below the threshold. p(i) is met to 2^-32 relative to a cell. `mass` [d] (sum d) and `stack`
+ * [d] are scratch. */
+static void make_alias(double *mass, uint32_t *stack, size_t d, uint32_t *threshold, uint32_t *alias) {
+    size_t small = 0, large = d; /* small ones grow from the left of the stack, large ones from the right */
+    for (size_t i = 0; i < d; i++) {
+        if (mass[i] < 1)
+            stack[small++] = (uint32_t)i;
+        else
+            stack[--large] = (uint32_t)i;
+    }
+    while (small && large < d) {
+        uint32_t s = stack[--small], l = stack[large];
+        threshold[s] = (uint32_t)fmin(mass[s] * 0x1p32, 0xffffffffu);
+        alias[s] = l;
+        mass[l] -= 1 - mass[s];
+        if (mass[l] < 1) {
+            large++;
+            stack[small++] = l;
+        }
+    }
+    /* What is left holds a whole cell up to rounding. Its own alias, so that the last 2^-32 is its own too. */
+    while (large < d) {
+        uint32_t l = stack[large++];
+        threshold[l] = 0xffffffffu;
+        alias[l] = l;
+    }
+    while (small) {
+        uint32_t s = stack[--small];
+        threshold[s] = 0xffffffffu;
+        alias[s] = s;
+    }
+}
+
+static void bind_head(const fov_value_weights *w, size_t head, double *mass, uint32_t *stack, const tables *t) {
+    size_t d = w->width, e = w->head_size;
+    double total = 0;
+    for (size_t i = 0; i < d; i++) {
+        mass[i] = 0;
+        for (size_t c = 0; c < e; c++) mass[i] += (double)weight_at(w, head, i, c) * (double)weight_at(w, head, i, c);
+        total += mass[i];
+    }
+    float *scaled = t->scaled + head * d * e;
+    size_t heaviest = 0;
+    for (size_t i = 0; i < d; i++) {
+        if (mass[i] > mass[heaviest]) heaviest = i;
+        /* A row of zeros contributes nothing and is never drawn; a head of zeros has no distribution: any draw adds 0. */
+        double inverse = mass[i] > 0 ? total / mass[i] : 0;
+        for (size_t c = 0; c < e; c++) scaled[i * e + c] = (float)((double)weight_at(w, head, i, c) * inverse);
+        mass[i] = total > 0 ? mass[i] / total * (double)d : 1;
+    }
+    make_alias(mass, stack, d, t->threshold + head * d, t->alias + head * d);
+    /* Rounding must not leave a sliver of a cell to a row with p = 0. */
+    for (size_t i = 0; i < d; i++) {
+        uint32_t *alias = &t->alias[head * d + i];
+        bool zero = true;
+        for (size_t c = 0; c < e && zero; c++) zero = weight_at(w, head, i, c) == 0.f;
+        if (!zero || total <= 0) continue;
+        t->threshold[head * d + i] = 0;
+        if (*alias == i) *alias = (uint32_t)heaviest;
+    }
+}
+
+static fov_status bind(const fov_setting *setting, const fov_value_weights *w, const fov_allocator *allocator, void **bound,
+                       fov_error *error) {
+    (void)setting;
+    (void)error;
+    tables t;
+    fov_arena arena = {0};
+    size_t bytes = carve_tables(&arena, w, &t), d = w->width;
+    *bound = fov_alloc(allocator, bytes);
+    double *mass = fov_alloc(allocator, fov_mul(d, sizeof(double) + sizeof(uint32_t)));
+    if (!*bound || !mass) {
+        fov_release(allocator, mass);
+        fov_release(allocator, *bound);
+        *bound = NULL;
+        return FOV_ERR_MEMORY;
+    }
+    arena = (fov_arena){*bound, 0, bytes, false};
+    carve_tables(&arena, w, &t);
+    for (size_t h = 0; h < w->heads; h++) bind_head(w, h, mass, (uint32_t *)(mass + d), &t);
+    fov_release(allocator, mass);
+    return FOV_OK;
+}
+
+/* ---- forward ---- */
+
+typedef struct plan {
+    uint32_t *sampled;       /* [heads][N]: rows to sample, text by text, r descending */
+    uint32_t *count;         /* [heads][N]: their r */
+    float *scale;            /* [heads][N]: 1 / r */
+    uint32_t *sampled_count; /* [heads][texts] */
+    uint32_t *exact;         /* [heads][N]: rows to compute densely; text by text, then moved together */
+    uint32_t *exact_count;   /* [heads][texts] */
+    fov_gemm *gemms;         /* [heads] */
+    uint64_t *keys;          /* [threads][longest] sort keys */
+    uint32_t *draws;         /* [threads][d + 4] */
+} plan;
+
+static size_t carve_plan(fov_arena *arena, const fov_values_size *s, plan *p) {
+    size_t cells = fov_mul(s->heads, s->tokens), pairs = fov_mul(s->heads, s->texts);
+    p->sampled = fov_arena_take(arena, cells, sizeof *p->sampled);
+    p->count = fov_arena_take(arena, cells, sizeof *p->count);
+    p->scale = fov_arena_take(arena, cells, sizeof *p->scale);
+    p->exact = fov_arena_take(arena, cells, sizeof *p->exact);
+    p->sampled_count = fov_arena_take(arena, pairs, sizeof *p->sampled_count);
+    p->exact_count = fov_arena_take(arena, pairs, sizeof *p->exact_count);
+    p->gemms = fov_arena_take(arena, s->heads, sizeof *p->gemms);
+    p->keys = fov_arena_take(arena, fov_mul(s->threads, s->longest), sizeof *p->keys);
+    p->draws = fov_arena_take(arena, fov_mul(s->threads, fov_add(s->width, 4)), sizeof *p->draws);
+    return arena->used;
+}
+
+static size_t workspace(const fov_values_size *size) {
+    plan p;
+    fov_arena arena = {0};
+    return carve_plan(&arena, size, &p);
+}
+
+typedef struct job {
+    const fov_values_run *run;
+    const fov_values *v;
+    plan plan;
+    tables tables;
+    size_t tokens, longest;
+    double alpha, padded;
+    bool independent;
+} job;
+
+/* Shell sort, descending: the runs are a text's tokens, mostly under a few hundred. */
+static void sort_descending(uint64_t *keys, size_t n) {
+    static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++) {
+        size_t gap = gaps[g];
+        for (size_t i = gap; i < n; i++) {
+            uint64_t key = keys[i];
+            size_t k = i;
+            for (; k >= gap && keys[k - gap] < key; k -= gap) keys[k] = keys[k - gap];
+            keys[k] = key;
+        }
+    }
+}
+
+/* Eq. 9. */
+static uint32_t draws_of(double n, float importance, double alpha, size_t d) {
+    double r = n * (double)importance / alpha;
+    r = ceil(r * r);
+    if (!(r < (double)d)) return (uint32_t)d; /* NaN importance is computed exactly and stays NaN where it belongs */
+    return r < 1 ? 1 : (uint32_t)r;
+}
+
+/* The draws of a stream: index[k] ~ p for k < count, rounded up to whole Philox blocks. */
+static void draw(const job *j, fov_rng rng, size_t head, uint32_t count, uint32_t *index) {
+    size_t d = j->run->weights->width;
+    const uint32_t *threshold = j->tables.threshold + head * d, *alias = j->tables.alias + head * d;
+    for (uint32_t k = 0; k < count; k += 4) {
+        uint32_t bits[4];
+        fov_rng_next4(&rng, bits);
+        for (size_t lane = 0; lane < 4; lane++) {
+            uint64_t product = (uint64_t)bits[lane] * d;
+            uint32_t cell = (uint32_t)(product >> 32);
+            index[k + lane] = (uint32_t)product < threshold[cell] ? cell : alias[cell];
+        }
+    }
+}
+
+/* Plan one (text, head): counts, exact rows, sampled rows by descending r; then sample. */
+static void sample_task(void *context, size_t task, unsigned thread) {
+    const job *j = context;
+    const fov_value_weights *w = j->run->weights;
+    size_t text = task / w->heads, head = task % w->heads, d = w->width, e = w->head_size;
+    size_t first = j->v->offsets[text], n = j->v->offsets[text + 1] - first, at = head * j->tokens + first;
+    uint32_t *exact = j->plan.exact + at, *rows = j->plan.sampled + at, *count = j->plan.count + at;
+    float *scale = j->plan.scale + at;
+    uint64_t *keys = j->plan.keys + thread * j->longest;
+    uint32_t *index = j->plan.draws + thread * (d + 4);
+    double length = j->padded > 0 ? j->padded : (double)n;
+    uint32_t exact_count = 0, sampled = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t r = draws_of(length, j->v->col_max[at + i], j->alpha, d);
+        if (r >= d)
+            exact[exact_count++] = (uint32_t)(first + i);
+        else
+            keys[sampled++] = (uint64_t)r << 32 | (uint32_t)~i; /* equal r: lower row first */
+    }
+    j->plan.exact_count[head * j->v->texts + text] = exact_count;
+    j->plan.sampled_count[head * j->v->texts + text] = sampled;
+    if (!sampled) return;
+    sort_descending(keys, sampled);
+    for (uint32_t k = 0; k < sampled; k++) {
+        count[k] = (uint32_t)(keys[k] >> 32);
+        rows[k] = (uint32_t)first + ~(uint32_t)keys[k];
+        scale[k] = 1.f / (float)count[k];
+    }
+    fov_sampled s = {.n = sampled,
+                     .e = e,
+                     .x = j->v->x,
+                     .ldx = j->v->ldx,
+                     .rows = rows,
+                     .count = count,
+                     .index = index,
+                     .w = j->tables.scaled + head * d * e,
+                     .bias = w->bias ? w->bias + head * e : NULL,
+                     .scale = scale,
+                     .y = j->v->v + head * e,
+                     .ldy = j->v->ldv};
+    uint64_t hash = j->v->hashes[text];
+    if (!j->independent) {
+        draw(j, fov_rng_stream(j->v->seed, hash, j->v->layer, (uint32_t)head, 0), head, count[0], index);
+        j->run->kernels->sampled(&s);
+        return;
+    }
+    for (uint32_t k = 0; k < sampled; k++) {
+        uint32_t position = rows[k] - (uint32_t)first;
+        draw(j, fov_rng_stream(j->v->seed, hash, j->v->layer, (uint32_t)head, 1 + position), head, count[k], index);
+        fov_sampled one = s;
+        one.n = 1;
+        one.rows = rows + k;
+        one.count = count + k;
+        one.scale = scale + k;
+        j->run->kernels->sampled(&one);
+    }
+}
+
+/* Move a head's exact rows, listed text by text with gaps, together. */
+static size_t gather_exact(const job *j, size_t head) {
+    uint32_t *list = j->plan.exact + head * j->tokens;
+    size_t total = 0;
+    for (size_t b = 0; b < j->v->texts; b++) {
+        size_t n = j->plan.exact_count[head * j->v->texts + b];
+        memmove(list + total, list + j->v->offsets[b], n * sizeof *list);
+        total += n;
+    }
+    return total;
+}
+
+static void account(const job *j) {
+    const fov_value_weights *w = j->run->weights;
+    float *work = j->v->work;
+    double draws = 0, exact = 0, per_head = 1 / (double)w->heads;
+    for (size_t i = 0; work && i < j->tokens; i++) work[i] = 0;
+    for (size_t h = 0; h < w->heads; h++) {
+        const fov_gemm *g = &j->plan.gemms[h];
+        exact += (double)g->n;
+        for (size_t i = 0; work && i < g->n; i++) work[g->x_rows[i]] += (float)per_head;
+        for (size_t b = 0; b < j->v->texts; b++) {
+            size_t at = h * j->tokens + j->v->offsets[b];
+            for (size_t k = 0; k < j->plan.sampled_count[h * j->v->texts + b]; k++) {
+                draws += j->plan.count[at + k];
+                if (work) work[j->plan.sampled[at + k]] += (float)(per_head * j->plan.count[at + k] / (double)w->width);
+            }
+        }
+    }
+    *j->run->multiply_adds += (draws + exact * (double)w->width) * (double)w->head_size;
+}
+
+static void forward(const fov_values_run *run, const fov_values *v) {
+    const fov_value_weights *w = run->weights;
+    job j = {.run = run,
+             .v = v,
+             .tokens = v->offsets[v->texts],
+             .alpha = run->setting->values[P_ALPHA],
+             .padded = run->setting->values[P_LENGTH],
+             .independent = run->setting->values[P_DRAWS] > 0};
+    for (size_t b = 0; b < v->texts; b++) {
+        size_t n = v->offsets[b + 1] - v->offsets[b];
+        if (n > j.longest) j.longest = n;
+    }
+    fov_values_size size = {j.tokens, v->texts, j.longest, w->width, w->heads, w->head_size, run->threads};
+    fov_arena arena = {run->scratch, 0, SIZE_MAX, false};
+    carve_plan(&arena, &size, &j.plan);
+    arena = (fov_arena){(unsigned char *)run->bound, 0, SIZE_MAX, false};
+    carve_tables(&arena, w, &j.tables);
+
+    fov_parallel(run->threads, v->texts * w->heads, sample_task, &j);
+    for (size_t h = 0; h < w->heads; h++) {
+        size_t n = gather_exact(&j, h);
+        j.plan.gemms[h] = fov_value_gemm(w, v, h, j.plan.exact + h * j.tokens, n);
+    }
+    fov_gemm_run_all(run->kernels, j.plan.gemms, w->heads, run->threads, run->gemm_scratch);
+    account(&j);
+}
+
+const fov_values_row fov_values_mca = {
+    .info = {.name = "mca",
+             .place = FOV_PLACE_VALUES,
+             .help = "Monte-Carlo values: features of X sampled, more where attention looks",
+             .citation = "Kim & Ko, Fast Monte-Carlo Approximation of the Attention Mechanism, AAAI 2022",
+             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_NEEDS_IMPORTANCE | FOV_METHOD_RANDOM,
+             .param_count = sizeof params / sizeof *params,
+             .params = params},
+    .needs_max = true,
+    .bind = bind,
+    .workspace = workspace,
+    .forward = forward,
+};
