@@ -14,7 +14,7 @@
  * y_query[o] of its text, or for its own number when y_query is NULL. Head h is columns h D .. h D + D - 1 everywhere. */
 typedef struct fov_attention {
     size_t texts, heads, head_size;
-    const size_t *q_offsets, *k_offsets, *y_offsets; /* [texts + 1], from 0 */
+    const size_t *q_offsets, *k_offsets, *y_offsets; /* [texts + 1]; a slice of a batch need not start at 0 */
     const uint32_t *y_query;                         /* [y_offsets[texts]] or NULL */
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
@@ -41,8 +41,8 @@ typedef struct fov_attention_run {
 typedef struct fov_attention_weights {
     float *weights;
     const size_t *starts; /* [texts]: sum over earlier texts of queries * keys */
-    float *col_max;       /* [heads][N keys] or NULL: max over the text's query rows of each key's weight */
-    float *col_energy;    /* [heads][N keys] or NULL: sum of squares of the same */
+    float *col_max;       /* [heads][k_offsets[texts]] or NULL: max over the text's query rows of each key's weight */
+    float *col_energy;    /* the same, sum of squares */
 } fov_attention_weights;
 
 typedef struct fov_attention_row {

@@ -23,9 +23,12 @@ static size_t workspace(const fov_values_size *size) {
 
 static void forward(const fov_values_run *run, const fov_values *problem) {
     const fov_value_weights *w = run->weights;
-    size_t n = problem->offsets[problem->texts];
+    size_t first = problem->offsets[0], n = problem->offsets[problem->texts] - first;
+    fov_values slice = *problem;
+    slice.x += first * problem->ldx;
+    slice.v += first * problem->ldv;
     fov_gemm *gemms = run->scratch;
-    for (size_t h = 0; h < w->heads; h++) gemms[h] = fov_value_gemm(w, problem, h, NULL, n);
+    for (size_t h = 0; h < w->heads; h++) gemms[h] = fov_value_gemm(w, &slice, h, NULL, n);
     size_t count = w->heads;
     if (w->head_size % FOV_PANEL == 0) { /* the heads' panels are contiguous: one matrix */
         gemms[0].m = w->heads * w->head_size;
@@ -33,7 +36,7 @@ static void forward(const fov_values_run *run, const fov_values *problem) {
     }
     fov_gemm_run_all(run->kernels, gemms, count, run->threads, run->gemm_scratch);
     *run->multiply_adds += (double)n * (double)w->width * (double)(w->heads * w->head_size);
-    for (size_t i = 0; problem->work && i < n; i++) problem->work[i] = 1;
+    for (size_t i = 0; problem->work && i < n; i++) problem->work[first + i] = 1;
 }
 
 const fov_values_row fov_values_exact = {

@@ -286,7 +286,7 @@ static void account(const job *j) {
     const fov_value_weights *w = j->run->weights;
     float *work = j->v->work;
     double draws = 0, exact = 0, per_head = 1 / (double)w->heads;
-    for (size_t i = 0; work && i < j->tokens; i++) work[i] = 0;
+    for (size_t i = j->v->offsets[0]; work && i < j->tokens; i++) work[i] = 0;
     for (size_t h = 0; h < w->heads; h++) {
         const fov_gemm *g = &j->plan.gemms[h];
         exact += (double)g->n;

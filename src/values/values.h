@@ -20,7 +20,7 @@ typedef struct fov_value_weights {
 
 typedef struct fov_values {
     size_t texts;
-    const size_t *offsets;  /* [texts + 1] rows of x and v */
+    const size_t *offsets;  /* [texts + 1] rows of x and v; a slice of a batch need not start at 0. N = offsets[texts] */
     const uint64_t *hashes; /* [texts] of the token ids: the "text" of the random key */
     const float *x;         /* [N, d] */
     size_t ldx;

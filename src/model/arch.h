@@ -1,0 +1,30 @@
+/* arch.h: what tells one architecture from another, as data: weight names, position scheme, pooler, heads. */
+#ifndef FOV_MODEL_ARCH_H
+#define FOV_MODEL_ARCH_H
+
+#include "model/config.h"
+
+/* A model class of Hugging Face and what its head is. problem_type decides among labels, so SINGLE_LABEL stands for all three. */
+typedef struct fov_arch_class {
+    const char *name;
+    fov_head head;
+} fov_arch_class;
+
+/* Names are without ".weight" / ".bias"; layer names hold one %zu and come after prefix. A checkpoint may omit the prefix. */
+typedef struct fov_arch {
+    const char *model_type;
+    const char *prefix;
+    const char *word, *position, *type, *embedding_norm; /* type NULL: no segment embedding */
+    const char *q, *k, *v, *o, *norm1, *up, *down, *norm2;
+    const char *pooler; /* full name, before the classifier */
+    fov_activation pooler_activation;
+    const char *classifier;
+    const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */
+    size_t position_offset;                                /* token i uses position row i + offset */
+    fov_arch_class classes[8];
+} fov_arch;
+
+/* The row of config->model_type, and the head of config->architecture and problem_type; FOV_ERR_UNSUPPORTED with what there is. */
+fov_status fov_arch_find(const fov_config *config, const char *where, const fov_arch **arch, fov_head *head, fov_error *error);
+
+#endif

@@ -1,0 +1,60 @@
+/* model.h: a loaded checkpoint: packed weights, vocabulary, facts. Immutable after loading. */
+#ifndef FOV_MODEL_H
+#define FOV_MODEL_H
+
+#include "attention/attention.h"
+#include "core/mapfile.h"
+#include "feedforward/feedforward.h"
+#include "model/arch.h"
+#include "model/safetensors.h"
+#include "token/token.h"
+#include "values/values.h"
+
+/* Dense layer y = x W^T + b. */
+typedef struct fov_linear {
+    size_t m, k; /* outputs, inputs */
+    float *w;    /* packed panels */
+    float *bias; /* [m] */
+} fov_linear;
+
+typedef struct fov_norm {
+    float *gamma, *beta; /* [C] */
+} fov_norm;
+
+typedef struct fov_layer {
+    fov_linear q, k, v, o, up, down; /* v: packed head by head */
+    fov_norm norm1, norm2;
+} fov_layer;
+
+struct fov_model {
+    fov_allocator allocator;
+    const fov_kernels *kernels;
+    fov_config config;
+    const fov_arch *arch;
+    fov_head head;
+    fov_model_info info;
+    char name[128], architecture[32], attention[96];
+    size_t max_length;
+
+    fov_tokenizer *tokenizer;
+    fov_tensors *tensors; /* stays open: word embeddings are read from the mapping */
+
+    void *block;              /* everything below, one allocation */
+    const fov_tensor *words;  /* [V, C], as stored */
+    float *positions, *types; /* [P, C], [types, C] or NULL */
+    fov_norm embedding_norm;
+    fov_layer *layers;             /* [L] */
+    fov_linear pooler, classifier; /* w NULL when absent */
+    fov_linear lm_dense;
+    fov_norm lm_norm;
+    float *lm_bias;               /* [V] */
+    const fov_tensor *lm_decoder; /* [V, C], as stored */
+};
+
+/* `count` elements of a float tensor from element `first`, converted to f32. */
+void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *tensor, size_t first, size_t count, float *out);
+
+/* weights.c: find, check, carve and pack all weights. model->config, arch, head, kernels and tensors are set. */
+fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error);
+
+#endif

@@ -1,0 +1,279 @@
+/* weights.c: from named tensors to packed matrices. One walk over the architecture's names serves three passes: check that every
+ * tensor is there with the right shape, measure and carve one block, then pack all tensors in parallel. */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "core/threads.h"
+#include "model/model.h"
+
+typedef enum load_kind { LOAD_VECTOR, LOAD_MATRIX, LOAD_HEADS } load_kind;
+
+/* One tensor to load: into `out` as it is, as panels, or as panels head by head. */
+typedef struct load_item {
+    const fov_tensor *tensor;
+    load_kind kind;
+    float *out;
+    size_t m, k;
+} load_item;
+
+typedef struct loader {
+    struct fov_model *model;
+    fov_arena *arena;
+    load_item *items; /* NULL in the first pass */
+    size_t count;
+    fov_status status;
+    fov_error *error;
+} loader;
+
+static const char *where_of(const fov_tensor *t, char *text, size_t size) {
+    snprintf(text, size, "%s: %s", t->file, t->name);
+    return text;
+}
+
+/* `name` with the prefix, or without; NULL when absent both ways. */
+static const fov_tensor *lookup(const loader *l, const char *name) {
+    const fov_tensor *t = fov_tensors_find(l->model->tensors, name);
+    if (t) return t;
+    const char *prefix = l->model->arch->prefix;
+    char full[320];
+    if (!strncmp(name, prefix, strlen(prefix))) return fov_tensors_find(l->model->tensors, name + strlen(prefix));
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return fov_tensors_find(l->model->tensors, full);
+}
+
+/* base + ".weight" or ".bias"; layer norms of old checkpoints say gamma and beta. */
+static const fov_tensor *lookup_part(const loader *l, const char *base, const char *part) {
+    char name[256];
+    snprintf(name, sizeof name, "%s.%s", base, part);
+    const fov_tensor *t = lookup(l, name);
+    if (t) return t;
+    snprintf(name, sizeof name, "%s.%s", base, strcmp(part, "weight") ? "beta" : "gamma");
+    return lookup(l, name);
+}
+
+static void missing(loader *l, const char *name) {
+    if (l->status) return;
+    l->status =
+        fov_fail(l->error, FOV_ERR_MISMATCH, fov_tensors_count(l->model->tensors) ? fov_tensors_at(l->model->tensors, 0)->file : "",
+                 "tensor '%s' is missing, but config.json (%s, %zu layers) needs it", name, l->model->config.architecture,
+                 l->model->config.layers);
+}
+
+/* Check a tensor's type and shape [m, k] (k = 0: a vector [m]) and note it. */
+static float *take(loader *l, const fov_tensor *t, const char *name, load_kind kind, size_t m, size_t k) {
+    if (l->status) return NULL;
+    if (!t) {
+        missing(l, name);
+        return NULL;
+    }
+    char where[320];
+    unsigned dims = k ? 2 : 1;
+    if (t->dtype != FOV_F32 && t->dtype != FOV_F16 && t->dtype != FOV_BF16) {
+        l->status = fov_fail(l->error, FOV_ERR_UNSUPPORTED, where_of(t, where, sizeof where),
+                             "dtype %s cannot be a weight; F32, F16 and BF16 can", fov_dtype_name(t->dtype));
+        return NULL;
+    }
+    if (t->dims != dims || t->shape[0] != m || (k && t->shape[1] != k)) {
+        char shape[64] = "";
+        for (unsigned i = 0; i < t->dims && strlen(shape) < 40; i++)
+            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%zu", i ? ", " : "", t->shape[i]);
+        if (k)
+            l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where),
+                                 "shape is [%s], but config.json says [%zu, %zu]", shape, m, k);
+        else
+            l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where),
+                                 "shape is [%s], but config.json says [%zu]", shape, m);
+        return NULL;
+    }
+    size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1;
+    size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, k));
+    float *out = fov_arena_take(l->arena, floats, sizeof(float));
+    if (l->items) l->items[l->count] = (load_item){t, kind, out, m, k};
+    l->count++;
+    return out;
+}
+
+static fov_linear linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
+    char name[256];
+    snprintf(name, sizeof name, "%s.weight", base);
+    fov_linear out = {.m = m, .k = k};
+    out.w = take(l, lookup_part(l, base, "weight"), name, kind, m, k);
+    snprintf(name, sizeof name, "%s.bias", base);
+    out.bias = take(l, lookup_part(l, base, "bias"), name, LOAD_VECTOR, m, 0);
+    return out;
+}
+
+static fov_norm norm(loader *l, const char *base) {
+    char name[256];
+    fov_norm out;
+    snprintf(name, sizeof name, "%s.weight", base);
+    out.gamma = take(l, lookup_part(l, base, "weight"), name, LOAD_VECTOR, l->model->config.width, 0);
+    snprintf(name, sizeof name, "%s.bias", base);
+    out.beta = take(l, lookup_part(l, base, "bias"), name, LOAD_VECTOR, l->model->config.width, 0);
+    return out;
+}
+
+static const char *layer_name(char *text, size_t size, const char *format, size_t layer) {
+    const char *mark = strstr(format, "%zu");
+    snprintf(text, size, "%.*s%zu%s", (int)(mark - format), format, layer, mark + 3);
+    return text;
+}
+
+/* A table read row by row at run time: checked, not copied. */
+static const fov_tensor *table(loader *l, const char *base, size_t rows, size_t columns) {
+    if (l->status) return NULL;
+    fov_arena none = {0};
+    loader probe = *l;
+    probe.arena = &none;
+    probe.items = NULL;
+    const fov_tensor *t = lookup_part(l, base, "weight");
+    char name[256];
+    snprintf(name, sizeof name, "%s.weight", base);
+    take(&probe, t, name, LOAD_VECTOR, rows, columns);
+    l->status = probe.status;
+    return t;
+}
+
+static void walk_head(loader *l) {
+    struct fov_model *m = l->model;
+    const fov_arch *a = m->arch;
+    size_t c = m->config.width;
+    if (m->head == FOV_HEAD_NONE) return;
+    if (m->head == FOV_HEAD_MASKED_LM) {
+        m->lm_dense = linear(l, a->lm_dense, LOAD_MATRIX, c, c);
+        m->lm_norm = norm(l, a->lm_norm);
+        m->lm_bias = take(l, lookup(l, a->lm_bias), a->lm_bias, LOAD_VECTOR, m->config.vocabulary, 0);
+        m->lm_decoder = lookup_part(l, a->lm_decoder, "weight") ? table(l, a->lm_decoder, m->config.vocabulary, c) : m->words;
+        return;
+    }
+    m->pooler = linear(l, a->pooler, LOAD_MATRIX, c, c);
+    m->classifier = linear(l, a->classifier, LOAD_MATRIX, m->config.labels, c);
+}
+
+static void walk(loader *l) {
+    struct fov_model *m = l->model;
+    const fov_arch *a = m->arch;
+    const fov_config *config = &m->config;
+    size_t c = config->width, f = config->ffn_width;
+    char name[256];
+    m->layers = fov_arena_take(l->arena, config->layers, sizeof *m->layers);
+    m->words = table(l, a->word, config->vocabulary, c);
+    snprintf(name, sizeof name, "%s.weight", a->position);
+    m->positions = take(l, lookup(l, name), name, LOAD_VECTOR, config->positions, c);
+    snprintf(name, sizeof name, "%s.weight", a->type ? a->type : "");
+    m->types = a->type ? take(l, lookup(l, name), name, LOAD_VECTOR, config->types, c) : NULL;
+    m->embedding_norm = norm(l, a->embedding_norm);
+    for (size_t i = 0; i < config->layers && !l->status; i++) {
+        fov_layer layer;
+        layer.q = linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
+        layer.k = linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
+        layer.v = linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
+        layer.o = linear(l, layer_name(name, sizeof name, a->o, i), LOAD_MATRIX, c, c);
+        layer.norm1 = norm(l, layer_name(name, sizeof name, a->norm1, i));
+        layer.up = linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
+        layer.down = linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
+        layer.norm2 = norm(l, layer_name(name, sizeof name, a->norm2, i));
+        if (m->layers) m->layers[i] = layer;
+    }
+    if (!l->status && lookup_part(l, layer_name(name, sizeof name, a->q, config->layers), "weight"))
+        l->status =
+            fov_fail(l->error, FOV_ERR_MISMATCH, lookup_part(l, name, "weight")->file,
+                     "the weights hold layer %zu, but config.json says there are %zu layers", config->layers, config->layers);
+    walk_head(l);
+}
+
+/* ---- packing ---- */
+
+void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *t, size_t first, size_t count, float *out) {
+    const unsigned char *data = (const unsigned char *)t->data + first * fov_dtype_size(t->dtype);
+    if (t->dtype == FOV_F32) {
+        memcpy(out, data, count * sizeof *out);
+        return;
+    }
+    uint16_t half[256]; /* the file may hold them unaligned */
+    for (size_t i = 0; i < count; i += 256) {
+        size_t n = count - i < 256 ? count - i : 256;
+        memcpy(half, data + i * 2, n * 2);
+        if (t->dtype == FOV_F16)
+            kernels->from_f16(half, out + i, n);
+        else
+            kernels->from_bf16(half, out + i, n);
+    }
+}
+
+typedef struct pack_job {
+    const struct fov_model *model;
+    const load_item *items;
+    float *rows; /* [threads][FOV_PANEL * widest] */
+    size_t widest;
+    atomic_size_t bad; /* 1 + index of an item with a value that is not finite */
+} pack_job;
+
+static bool all_finite(const float *x, size_t n) {
+    float sum = 0; /* 0 * x is 0 for finite x, NaN otherwise */
+    for (size_t i = 0; i < n; i++) sum += 0 * x[i];
+    return sum == 0;
+}
+
+static void pack_task(void *context, size_t index, unsigned thread) {
+    pack_job *job = context;
+    const load_item *item = &job->items[index];
+    const fov_kernels *kernels = job->model->kernels;
+    bool finite = true;
+    if (item->kind == LOAD_VECTOR) {
+        fov_tensor_read(kernels, item->tensor, 0, item->tensor->count, item->out);
+        finite = all_finite(item->out, item->tensor->count);
+    } else {
+        float *rows = job->rows + thread * FOV_PANEL * job->widest, *out = item->out;
+        size_t group = item->kind == LOAD_HEADS ? item->m / job->model->config.heads : item->m;
+        for (size_t start = 0; start < item->m; start += group) /* a head, or all */
+            for (size_t i = 0; i < group; i += FOV_PANEL) {
+                size_t n = group - i < FOV_PANEL ? group - i : FOV_PANEL;
+                fov_tensor_read(kernels, item->tensor, (start + i) * item->k, n * item->k, rows);
+                finite = finite && all_finite(rows, n * item->k);
+                kernels->pack_t(rows, item->k, n, item->k, out);
+                out += FOV_PANEL * item->k;
+            }
+    }
+    if (!finite) atomic_store(&job->bad, index + 1);
+    fov_tensors_drop(job->model->tensors, item->tensor);
+}
+
+static fov_status pack_all(loader *l, unsigned threads) {
+    const fov_allocator *allocator = &l->model->allocator;
+    pack_job job = {.model = l->model, .items = l->items};
+    for (size_t i = 0; i < l->count; i++)
+        if (l->items[i].k > job.widest) job.widest = l->items[i].k;
+    job.rows = fov_alloc(allocator, fov_mul(fov_mul(threads, FOV_PANEL * sizeof(float)), job.widest));
+    if (!job.rows) return FOV_ERR_MEMORY;
+    fov_parallel(threads, l->count, pack_task, &job);
+    fov_release(allocator, job.rows);
+    size_t bad = atomic_load(&job.bad);
+    if (!bad) return FOV_OK;
+    char where[320];
+    return fov_fail(l->error, FOV_ERR_FORMAT, where_of(l->items[bad - 1].tensor, where, sizeof where),
+                    "holds values that are not finite (NaN or infinity); the checkpoint is damaged");
+}
+
+fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error) {
+    fov_arena measure = {0};
+    loader first = {.model = model, .arena = &measure, .error = error};
+    walk(&first);
+    if (first.status) return first.status;
+    load_item *items = fov_alloc(&model->allocator, fov_mul(first.count, sizeof *items));
+    model->block = fov_alloc(&model->allocator, measure.used);
+    fov_status status = FOV_ERR_MEMORY;
+    if (!items || !model->block) goto end;
+    fov_arena carve = {model->block, 0, measure.used, false};
+    loader second = {.model = model, .arena = &carve, .items = items, .error = error};
+    walk(&second);
+    status = second.status ? second.status : pack_all(&second, threads);
+    model->info.weight_bytes = measure.used;
+end:
+    fov_release(&model->allocator, items);
+    if (status == FOV_ERR_MEMORY) fov_fail(error, status, model->name, "out of memory: the weights need %zu bytes", measure.used);
+    return status;
+}
