@@ -13,7 +13,7 @@ static bool always(const fov_cpu *cpu) {
     return true;
 }
 
-#if 0
+#if defined(__x86_64__)
 static bool has_avx2(const fov_cpu *cpu) {
     return cpu->avx2 && cpu->fma && cpu->f16c;
 }
@@ -28,8 +28,7 @@ static const struct {
     bool (*here)(const fov_cpu *cpu);
 } ladder[] = {
     {&fov_tier_ref, always},
-#if 0
-    {&fov_tier_avx2, has_avx2},
+#if defined(__x86_64__)
     {&fov_tier_avx512, has_avx512},
 #endif
 };
@@ -76,8 +75,8 @@ const fov_kernels *fov_kernels_get(fov_error *error) {
 const char *const *fov_kernels_names(void) {
     static const char *const names[] = {
         "ref",
-#if 0
-        "avx2", "avx512",
+#if defined(__x86_64__)
+        "avx512",
 #endif
         NULL
     };

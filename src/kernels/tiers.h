@@ -5,7 +5,7 @@
 #include "kernels/kernels.h"
 
 extern const fov_kernels fov_tier_ref;
-#if 0
+#if defined(__x86_64__)
 extern const fov_kernels fov_tier_avx2, fov_tier_avx512;
 #endif
 
