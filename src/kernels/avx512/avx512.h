@@ -1,0 +1,77 @@
+/* avx512.h: slots and vector functions of the avx512 tier (F, BW, DQ, VL). */
+#ifndef FOV_KERNELS_AVX512_H
+#define FOV_KERNELS_AVX512_H
+
+#include <immintrin.h>
+
+#include "kernels/tile.h"
+
+#if defined(__clang__)
+#define FOV_UNROLL _Pragma("unroll")
+#else
+#define FOV_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+/* The first `count` lanes, at most 16. */
+static inline __mmask16 fov_mask16(size_t count) {
+    return count >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << count) - 1);
+}
+
+/* e^x. x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q minimax of degree 4 (3e-9 of e^r). min and max keep a NaN that
+ * is their second operand; beyond the clamps the result is 0 or infinity anyway. */
+static inline __m512 fov_exp16(__m512 x) {
+    x = _mm512_min_ps(_mm512_set1_ps(89.0f), _mm512_max_ps(_mm512_set1_ps(-104.0f), x));
+    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(0x1.715476p+0f)), _MM_FROUND_TO_NEAREST_INT);
+    __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.62e4p-1f), x);
+    r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0x1.7f7d1cp-20f), r);
+    __m512 q = _mm512_set1_ps(0x1.6a2430p-10f);
+    q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.1239e4p-7f));
+    q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.5558f2p-5f));
+    q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.555492p-3f));
+    q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.fffffcp-2f));
+    q = _mm512_fmadd_ps(_mm512_mul_ps(r, r), q, r);
+    return _mm512_scalef_ps(_mm512_add_ps(q, _mm512_set1_ps(1.0f)), n);
+}
+
+/* x Phi(x) = max(x, 0) - t e^(-t^2 / 2) R(t), t = |x|, R(t) = erfcx(t / sqrt 2) / 2: no cancellation on either side.
+ * R is a polynomial of degree 7 in 1 / (1 + .325 t), weighted to 1.5e-8 where it counts. t is clamped where the product is 0. */
+static inline __m512 fov_gelu16(__m512 x) {
+    const __m512 one = _mm512_set1_ps(1.0f);
+    const __m512 t = _mm512_min_ps(_mm512_set1_ps(14.75f), _mm512_abs_ps(x));
+    const __m512 d = _mm512_fmadd_ps(t, _mm512_set1_ps(0.325f), one);
+    __m512 q = _mm512_rcp14_ps(d);
+    q = _mm512_fmadd_ps(_mm512_fnmadd_ps(d, q, one), q, q);
+    __m512 p = _mm512_set1_ps(0.049812969802972604f);
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.25156211364628395f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.4134474371296519f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.17825803665532924f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.23471502452772094f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.09769292571232242f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(0.13446221287540605f));
+    p = _mm512_fmadd_ps(p, q, _mm512_set1_ps(-0.0003104121416078376f));
+    const __m512 square = _mm512_mul_ps(t, t), half_log2e = _mm512_set1_ps(-0.72134752f);
+    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(square, half_log2e), _MM_FROUND_TO_NEAREST_INT);
+    const __m512 f = _mm512_fmsub_ps(square, half_log2e, n); /* 2^f, relative error 2e-9 */
+    __m512 e = _mm512_set1_ps(0x1.41fbb8p-13f);
+    e = _mm512_fmadd_ps(e, f, _mm512_set1_ps(0x1.5f3e58p-10f));
+    e = _mm512_fmadd_ps(e, f, _mm512_set1_ps(0x1.3b2d4ep-7f));
+    e = _mm512_fmadd_ps(e, f, _mm512_set1_ps(0x1.c6aee8p-5f));
+    e = _mm512_fmadd_ps(e, f, _mm512_set1_ps(0x1.ebfbdcp-3f));
+    e = _mm512_fmadd_ps(e, f, _mm512_set1_ps(0x1.62e430p-1f));
+    e = _mm512_fmadd_ps(e, f, one);
+    const __m512 tail = _mm512_scalef_ps(_mm512_mul_ps(e, _mm512_mul_ps(t, p)), n);
+    return _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x), tail);
+}
+
+void fov_pack_t_avx512(const float *w, size_t ldw, size_t m, size_t k, float *packed);
+void fov_pack_n_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed);
+void fov_gemm_block_avx512(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
+                           float *scratch);
+void fov_sampled_avx512(const fov_sampled *s);
+void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
+void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps,
+                          float *y, size_t ldy);
+void fov_gelu_avx512(float *x, size_t count);
+void fov_exp_avx512(float *x, size_t count);
+
+#endif

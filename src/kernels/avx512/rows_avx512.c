@@ -1,0 +1,95 @@
+/* rows_avx512.c: softmax, layernorm and the element-wise functions, 16 lanes at a time. Sums over a row run in 16 chains, then over
+ * the lanes: the order depends on the length of the row alone. */
+#include <float.h>
+
+#include "kernels/avx512/avx512.h"
+
+static void softmax_row(float *s, size_t cols, float scale) {
+    const __m512 factor = _mm512_set1_ps(scale);
+    __m512 tops = _mm512_set1_ps(-FLT_MAX); /* finite, so that exp(-inf - top) is 0 in a row of nothing but -inf */
+    for (size_t j = 0; j < cols; j += 16) {
+        const __mmask16 mask = fov_mask16(cols - j);
+        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + j), factor);
+        tops = _mm512_mask_max_ps(tops, mask, v, tops); /* a NaN is passed over here and found by the sum */
+    }
+    const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(tops));
+    __m512 sums = _mm512_setzero_ps();
+    for (size_t j = 0; j < cols; j += 16) {
+        const __mmask16 mask = fov_mask16(cols - j);
+        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + j), factor);
+        const __m512 e = fov_exp16(_mm512_sub_ps(v, top));
+        sums = _mm512_mask_add_ps(sums, mask, sums, e);
+        _mm512_mask_storeu_ps(s + j, mask, e);
+    }
+    const float sum = _mm512_reduce_add_ps(sums);
+    const __m512 inverse = _mm512_set1_ps(sum == 0 ? 0 : 1 / sum);
+    for (size_t j = 0; j < cols; j += 16) {
+        const __mmask16 mask = fov_mask16(cols - j);
+        _mm512_mask_storeu_ps(s + j, mask, _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + j), inverse));
+    }
+}
+
+static void column_max(const float *s, size_t cols, float *col_max) {
+    for (size_t j = 0; j < cols; j += 16) {
+        const __mmask16 mask = fov_mask16(cols - j);
+        const __m512 v = _mm512_maskz_loadu_ps(mask, s + j), old = _mm512_maskz_loadu_ps(mask, col_max + j);
+        const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+        /* max gives its second operand when either is NaN: an old NaN stays, a new one is put in */
+        _mm512_mask_storeu_ps(col_max + j, mask, _mm512_mask_mov_ps(_mm512_max_ps(v, old), nan, v));
+    }
+}
+
+static void column_energy(const float *s, size_t cols, float *col_energy) {
+    for (size_t j = 0; j < cols; j += 16) {
+        const __mmask16 mask = fov_mask16(cols - j);
+        const __m512 v = _mm512_maskz_loadu_ps(mask, s + j);
+        _mm512_mask_storeu_ps(col_energy + j, mask, _mm512_fmadd_ps(v, v, _mm512_maskz_loadu_ps(mask, col_energy + j)));
+    }
+}
+
+void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy) {
+    for (size_t i = 0; i < n; i++, s += ld) {
+        softmax_row(s, cols, scale);
+        if (col_max) column_max(s, cols, col_max);
+        if (col_energy) column_energy(s, cols, col_energy);
+    }
+}
+
+static void layernorm_row(const float *x, size_t c, const float *gamma, const float *beta, float eps, float *y) {
+    __m512 sums = _mm512_setzero_ps();
+    for (size_t j = 0; j < c; j += 16) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(fov_mask16(c - j), x + j));
+    const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sums) / (float)c);
+    sums = _mm512_setzero_ps();
+    for (size_t j = 0; j < c; j += 16) {
+        const __mmask16 mask = fov_mask16(c - j);
+        const __m512 d = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, x + j), mean);
+        sums = _mm512_fmadd_ps(d, d, sums);
+    }
+    const float variance = _mm512_reduce_add_ps(sums) / (float)c;
+    const __m512 factor = _mm512_set1_ps(1 / _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(variance + eps))));
+    for (size_t j = 0; j < c; j += 16) {
+        const __mmask16 mask = fov_mask16(c - j);
+        const __m512 d = _mm512_mul_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + j), mean), factor);
+        _mm512_mask_storeu_ps(y + j, mask,
+                              _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(mask, gamma + j), _mm512_maskz_loadu_ps(mask, beta + j)));
+    }
+}
+
+void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps,
+                          float *y, size_t ldy) {
+    for (size_t i = 0; i < n; i++) layernorm_row(x + i * ldx, c, gamma, beta, eps, y + i * ldy);
+}
+
+void fov_gelu_avx512(float *x, size_t count) {
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 mask = fov_mask16(count - i);
+        _mm512_mask_storeu_ps(x + i, mask, fov_gelu16(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}
+
+void fov_exp_avx512(float *x, size_t count) {
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 mask = fov_mask16(count - i);
+        _mm512_mask_storeu_ps(x + i, mask, fov_exp16(_mm512_maskz_loadu_ps(mask, x + i)));
+    }
+}

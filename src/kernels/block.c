@@ -1,0 +1,71 @@
+/* block.c: the loops of a gemm around the register tile (Goto and van de Geijn, "Anatomy of high-performance matrix
+ * multiplication", 2008): rows of X are packed in L2, panels of W stream through, one tile of Y stays in registers. */
+#include "kernels/tile.h"
+
+#include <string.h>
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+size_t fov_gemm_scratch(void) {
+    return (size_t)FOV_GEMM_ROWS * FOV_TILE_STRIDE + (size_t)FOV_TILE_GROUP * FOV_GEMM_ROWS * FOV_PANEL;
+}
+
+/* Rows [row, row + rows) and columns [k0, k0 + k) of X into a. */
+static void pack_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
+    for (size_t i = 0; i < rows; i++) {
+        const size_t from = g->x_rows ? g->x_rows[row + i] : row + i;
+        memcpy(a + i * FOV_TILE_STRIDE, g->x + from * g->ldx + k0, k * sizeof *a);
+    }
+}
+
+typedef struct block {
+    const fov_gemm *gemm;
+    size_t row, rows, tiles;
+    void (*tile)(const fov_tile *tile);
+} block;
+
+/* All row tiles of one panel and one block of K; tiles differ by at most one row. */
+static void run_panel(const block *b, size_t panel, size_t k0, const float *a, float *sum) {
+    const fov_gemm *g = b->gemm;
+    const size_t k = least(g->k - k0, FOV_GEMM_KC);
+    fov_tile tile = {
+        .k = k, .b = g->w + (panel * g->k + k0) * FOV_PANEL, .first = k0 == 0, .last = k0 + k == g->k, .gemm = g, .panel = panel};
+    for (size_t t = 0; t < b->tiles; t++) {
+        const size_t begin = t * b->rows / b->tiles;
+        tile.rows = (t + 1) * b->rows / b->tiles - begin;
+        tile.a = a + begin * FOV_TILE_STRIDE;
+        tile.sum = sum + begin * FOV_PANEL;
+        tile.row = b->row + begin;
+        b->tile(&tile);
+    }
+}
+
+/* Few rows fit in scratch with all of K: pack once, then stream each panel from end to end. Otherwise pack per block of K, for a
+ * group of panels at a time. */
+static void run_rows(const block *b, size_t panel_begin, size_t panel_end, float *scratch) {
+    const fov_gemm *g = b->gemm;
+    float *a = scratch, *sums = scratch + (size_t)FOV_GEMM_ROWS * FOV_TILE_STRIDE;
+    const size_t blocks = g->k ? (g->k + FOV_GEMM_KC - 1) / FOV_GEMM_KC : 1;
+    const size_t step = b->rows * FOV_TILE_STRIDE;
+    const bool whole = b->rows * blocks <= FOV_GEMM_ROWS;
+    const size_t group = whole ? 1 : FOV_TILE_GROUP;
+    for (size_t i = 0; whole && i < blocks; i++)
+        pack_rows(g, b->row, b->rows, i * FOV_GEMM_KC, least(g->k - i * FOV_GEMM_KC, FOV_GEMM_KC), a + i * step);
+    for (size_t p0 = panel_begin; p0 < panel_end; p0 += group)
+        for (size_t i = 0; i < blocks; i++) {
+            const size_t k0 = i * FOV_GEMM_KC;
+            if (!whole) pack_rows(g, b->row, b->rows, k0, least(g->k - k0, FOV_GEMM_KC), a);
+            for (size_t p = p0; p < least(p0 + group, panel_end); p++)
+                run_panel(b, p, k0, whole ? a + i * step : a, sums + (p - p0) * FOV_GEMM_ROWS * FOV_PANEL);
+        }
+}
+
+void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
+                        float *scratch, size_t mr, void (*tile)(const fov_tile *tile)) {
+    for (size_t row = row_begin; row < row_end; row += FOV_GEMM_ROWS) {
+        const size_t rows = least(row_end - row, FOV_GEMM_ROWS);
+        run_rows(&(block){gemm, row, rows, (rows + mr - 1) / mr, tile}, panel_begin, panel_end, scratch);
+    }
+}

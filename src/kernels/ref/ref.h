@@ -1,0 +1,47 @@
+/* ref.h: slots of the reference tier. */
+#ifndef FOV_KERNELS_REF_H
+#define FOV_KERNELS_REF_H
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/tile.h"
+
+enum { FOV_REF_ROWS = 4 };
+
+static inline float fov_bits_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* x Phi(x) by erfc, which keeps its relative precision where x is negative; below -15 it rounds to zero. */
+static inline float fov_gelu1(float x) {
+    return x < -15.0f ? -0.0f : x * (0.5f * erfcf(-0.70710678f * x));
+}
+
+static inline float fov_activate(fov_activation act, float x) {
+    switch (act) {
+    case FOV_ACT_GELU:
+        return fov_gelu1(x);
+    case FOV_ACT_RELU:
+        return x < 0 ? 0 : x; /* NaN stays */
+    case FOV_ACT_TANH:
+        return tanhf(x);
+    case FOV_ACT_NONE:
+        break;
+    }
+    return x;
+}
+
+void fov_pack_t_ref(const float *w, size_t ldw, size_t m, size_t k, float *packed);
+void fov_pack_n_ref(const float *w, size_t ldw, size_t k, size_t m, float *packed);
+void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
+void fov_sampled_ref(const fov_sampled *s);
+void fov_softmax_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
+void fov_layernorm_ref(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,
+                       size_t ldy);
+void fov_gelu_ref(float *x, size_t count);
+void fov_exp_ref(float *x, size_t count);
+
+#endif
