@@ -48,9 +48,13 @@ typedef struct fov_piece {
     int32_t id;
 } fov_piece;
 
-/* Copy the pieces into tokenizer->pool, ->pieces, ->count and build both tries. Ids must be in [0, 2^24). */
-fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, const char *prefix,
-                                    const char *where, fov_error *error);
+/* What every kind of vocabulary begins with: an empty tokenizer with the usual limits. NULL: no memory. */
+fov_tokenizer *fov_tokenizer_new(const fov_allocator *allocator);
+/* Copy the texts into tokenizer->pool, ->pieces, ->count and build both tries from the first `count` pieces; the `extra` ones
+ * behind them have an id and a text but are not looked for inside words. */
+fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, size_t extra,
+                                    const char *prefix, const char *where, fov_error *error);
+enum { FOV_MAX_IDS = 1 << 22 };
 /* Id of a piece; -1 when there is none. */
 int32_t fov_tokenizer_find(const fov_tokenizer *tokenizer, const char *text, size_t size);
 /* Index ->added by first byte, once it is complete. */

@@ -5,33 +5,50 @@
 #include "token/tokenizer.h"
 #include "token/unicode.h"
 
-enum { MAX_IDS = 1 << 24, MAX_CHARS = 100 };
+enum { MAX_CHARS = 100 }; /* Hugging Face's max_input_chars_per_word */
 
-fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, const char *prefix,
-                                    const char *where, fov_error *error) {
-    const fov_allocator *allocator = tokenizer->allocator;
-    size_t bytes = 0, ids = 0, prefix_size = strlen(prefix), inside = 0;
+fov_tokenizer *fov_tokenizer_new(const fov_allocator *allocator) {
+    fov_tokenizer *made = fov_alloc_zero(allocator, sizeof *made);
+    if (!made) return NULL;
+    made->allocator = fov_allocator_or_default(allocator);
+    made->segment = fov_wordpiece_segment;
+    made->max_chars = MAX_CHARS;
+    made->special = (fov_special_ids){-1, -1, -1, -1, -1};
+    return made;
+}
+
+static fov_status measure(const fov_piece *pieces, size_t count, size_t *bytes, size_t *ids, const char *where, fov_error *error) {
+    *bytes = *ids = 0;
     for (size_t i = 0; i < count; i++) {
-        if (pieces[i].id < 0 || pieces[i].id >= MAX_IDS)
-            return fov_fail(error, FOV_ERR_FORMAT, where, "a piece has the id %d; ids are 0 to %d", (int)pieces[i].id, MAX_IDS - 1);
-        bytes = fov_add(bytes, fov_add(pieces[i].size, 1));
-        if ((size_t)pieces[i].id >= ids) ids = (size_t)pieces[i].id + 1;
+        if (pieces[i].id < 0 || pieces[i].id >= FOV_MAX_IDS)
+            return fov_fail(error, FOV_ERR_FORMAT, where, "the piece \"%.*s\" has an id outside 0 to %d",
+                            (int)(pieces[i].size < 99 ? pieces[i].size : 99), pieces[i].text, FOV_MAX_IDS - 1);
+        *bytes = fov_add(*bytes, fov_add(pieces[i].size, 1));
+        if ((size_t)pieces[i].id >= *ids) *ids = (size_t)pieces[i].id + 1;
     }
+    return FOV_OK;
+}
+
+fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, size_t extra,
+                                    const char *prefix, const char *where, fov_error *error) {
+    const fov_allocator *allocator = tokenizer->allocator;
+    size_t bytes, ids, prefix_size = strlen(prefix), inside = 0;
+    fov_status status = measure(pieces, count + extra, &bytes, &ids, where, error);
+    if (status) return status;
     tokenizer->pool = fov_alloc(allocator, bytes);
     tokenizer->pieces = fov_alloc_zero(allocator, fov_mul(ids, sizeof *tokenizer->pieces));
     tokenizer->count = ids;
     fov_trie_key *keys = fov_alloc(allocator, fov_mul(count, sizeof *keys));
-    fov_status status = FOV_ERR_MEMORY;
     if (!tokenizer->pool || !tokenizer->pieces || !keys) {
-        fov_fail(error, status, where, "no memory for a vocabulary of %zu pieces", count);
+        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", count);
         goto end;
     }
     char *at = tokenizer->pool;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count + extra; i++) {
         memcpy(at, pieces[i].text, pieces[i].size);
         at[pieces[i].size] = '\0';
-        tokenizer->pieces[pieces[i].id] = at;
-        keys[i] = (fov_trie_key){(const uint8_t *)at, pieces[i].size, pieces[i].id};
+        if (i < count || !tokenizer->pieces[pieces[i].id]) tokenizer->pieces[pieces[i].id] = at;
+        if (i < count) keys[i] = (fov_trie_key){(const uint8_t *)at, pieces[i].size, pieces[i].id};
         at += pieces[i].size + 1;
     }
     status = fov_trie_build(&tokenizer->first, keys, count, where, allocator, error);
@@ -71,7 +88,8 @@ static fov_status read_lines(fov_tokenizer *tokenizer, const char *text, size_t 
     for (const char *c = text; size && (c = memchr(c, '\n', size - (size_t)(c - text))); c++) lines++;
     if (size && text[size - 1] != '\n') lines++;
     if (!lines) return fov_fail(error, FOV_ERR_FORMAT, where, "the vocabulary is empty");
-    if (lines > MAX_IDS) return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu lines; at most %d are read", lines, MAX_IDS);
+    if (lines > FOV_MAX_IDS)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu lines; at most %d are read", lines, FOV_MAX_IDS);
     fov_piece *pieces = fov_alloc(tokenizer->allocator, fov_mul(lines, sizeof *pieces));
     if (!pieces) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", lines);
     for (size_t i = 0; i < lines; i++) {
@@ -80,7 +98,7 @@ static fov_status read_lines(fov_tokenizer *tokenizer, const char *text, size_t 
         pieces[i] = (fov_piece){text + at, trimmed(text + at, end - at), (int32_t)i};
         at = end + 1;
     }
-    fov_status status = fov_tokenizer_set_pieces(tokenizer, pieces, lines, "##", where, error);
+    fov_status status = fov_tokenizer_set_pieces(tokenizer, pieces, lines, 0, "##", where, error);
     fov_release(tokenizer->allocator, pieces);
     return status;
 }
@@ -117,14 +135,11 @@ fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tok
     if (!tokenizer || !options || (!text && size)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a vocabulary argument is NULL");
     fov_status status = check_utf8(text, size, where, error);
     if (status) return status;
-    fov_tokenizer *made = fov_alloc_zero(allocator, sizeof *made);
+    fov_tokenizer *made = fov_tokenizer_new(allocator);
     if (!made) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer");
-    made->allocator = fov_allocator_or_default(allocator);
-    made->segment = fov_wordpiece_segment;
     made->lower_case = options->lower_case;
     made->strip_accents = options->strip_accents;
     made->chinese_chars = options->chinese_chars;
-    made->max_chars = MAX_CHARS;
     status = read_lines(made, text, size, where, error);
     if (!status) status = find_specials(made, options, where, error);
     if (status)
