@@ -1,4 +1,4 @@
-/* safetensors_private.h: what safetensors.c (one file's header) and shards.c (a folder) share. */
+/* safetensors_private.h: what safetensors.c (the set), safetensors_header.c (one file) and shards.c (a folder) share. */
 #ifndef FOV_MODEL_SAFETENSORS_PRIVATE_H
 #define FOV_MODEL_SAFETENSORS_PRIVATE_H
 
@@ -20,6 +20,8 @@ struct fov_tensors {
     size_t shard_count; /* of those filled */
 };
 
+/* The dtype a header's word means; false when unknown. */
+bool fov_dtype_parse(const char *name, fov_dtype *dtype);
 /* An empty set with room for `shards` shards. */
 fov_status fov_tensors_create(fov_tensors **tensors, size_t shards, const fov_allocator *allocator, fov_error *error);
 /* Read and check the header of a file in memory; its tensors are appended to the list. map: zeros when nothing is to be unmapped;

@@ -1,6 +1,7 @@
 /* shards.c: the weights of a folder: model.safetensors, or the shards that model.safetensors.index.json names.
  *
  * The index maps every tensor to its file. It is checked against the files' own headers, which are what is believed. */
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -93,7 +94,9 @@ static fov_status open_single(fov_tensors **tensors, const char *folder, const f
 fov_status fov_tensors_open(const char *folder, const fov_allocator *allocator, fov_tensors **tensors, fov_error *error) {
     *tensors = NULL;
     struct stat facts;
-    if (stat(folder, &facts)) return fov_fail(error, FOV_ERR_IO, folder, "there is no such folder");
+    if (stat(folder, &facts))
+        return fov_fail(error, FOV_ERR_IO, folder, "%s",
+                        errno == ENOENT ? "there is no such folder" : "this folder cannot be reached; check its permissions");
     if (!S_ISDIR(facts.st_mode)) return fov_fail(error, FOV_ERR_IO, folder, "this is not a folder; name the folder of the model");
 
     fov_tensors *made = NULL;
