@@ -105,7 +105,7 @@ static fov_status carve(const fov_projection *p, const fov_projection_problem *q
 }
 
 fov_status fov_projection_workspace(const fov_projection *p, const fov_projection_problem *q, size_t *bytes, fov_error *error) {
-    scratch s;
+    scratch s = {0};
     fov_arena arena = {0};
     if (!bytes) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_projection_workspace", "bytes must not be NULL");
     fov_status status = carve(p, q, &arena, &s, error);
@@ -116,7 +116,7 @@ fov_status fov_projection_workspace(const fov_projection *p, const fov_projectio
 fov_status fov_projection_run(const fov_projection *p, const fov_projection_problem *q, void *workspace, size_t bytes,
                               double *multiply_adds, fov_error *error) {
     const char *where = "fov_projection_run";
-    scratch s;
+    scratch s = {0};
     fov_arena arena = {workspace, 0, bytes, false};
     if (!workspace || (uintptr_t)workspace % FOV_ALIGN)
         return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "must be aligned to %d bytes and not NULL", FOV_ALIGN);
