@@ -139,6 +139,7 @@ static const struct {
     {"\"id2label\":{}", FOV_ERR_FORMAT, "1 to 1048576"},
     {"\"id2label\":{\"0\":\"a\",\"2\":\"b\"}", FOV_ERR_FORMAT, "0 to 1, each once; see \"2\""},
     {"\"id2label\":{\"0\":\"a\",\"00\":\"b\"}", FOV_ERR_FORMAT, "see \"00\""},
+    {"\"id2label\":{\"00\":\"a\"}", FOV_ERR_FORMAT, "see \"00\""},
     {"\"id2label\":{\"1\":\"a\"}", FOV_ERR_FORMAT, "see \"1\""},
     {"\"id2label\":{\"-0\":\"a\"}", FOV_ERR_FORMAT, "see \"-0\""},
     {"\"id2label\":{\"\":\"a\"}", FOV_ERR_FORMAT, "see \"\""},
