@@ -115,7 +115,7 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->attention = fov_attention_row_of(&settings->attention);
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
-    e->importance = e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->importance = settings->trace || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
     for (size_t i = 0; i < e->values->info.param_count; i++)
         if (e->values->info.params[i].type == FOV_PARAM_LENGTH && settings->values.values[i] > 0) e->count_all_rows = true;
     e->max_texts = e->s.batch_tokens / 2 + 1; /* a text has at least [CLS] and [SEP] */
@@ -372,7 +372,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     normalize_rows(e, out, e->k, e->x, &w->norm1);
     r->stats->total_done_real += (double)(nq + n + out) * (double)c * (double)c;
 
-    fov_ffn_weights ffn = {c, e->model->config.ffn_width, w->up.w, w->up.bias, w->down.w, w->down.bias, FOV_ACT_GELU};
+    fov_ffn_weights ffn = {c, e->model->config.ffn_width, w->up.w, w->up.bias, w->down.w, w->down.bias, e->model->activation};
     fov_ffn_run run = {kernels, &e->s.ffn, &ffn, e->s.threads, e->ffn_scratch, e->gemm_scratch, &r->stats->total_done_real};
     fov_ffn problem = {out, e->x, e->v};
     e->ffn->forward(&run, &problem);

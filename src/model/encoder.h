@@ -12,6 +12,7 @@ typedef struct fov_encoder_settings {
     uint64_t seed;
     unsigned threads;
     bool all_rows;                /* compute every row of the last layer whatever the head reads */
+    bool trace; /* report importance even where no estimator needs it */
     size_t batch_tokens, longest; /* most tokens of a batch (at least longest) and of a text */
 } fov_encoder_settings;
 
@@ -55,7 +56,7 @@ void fov_encoder_fill(fov_encoder *encoder, const float *hidden, size_t rows, si
 
 /* For heads.c. */
 typedef struct fov_encoder_scratch {
-    float *a, *b; /* each at least [batch_tokens, C] floats; neither holds the hidden states */
+    float *a, *b; /* each [batch_tokens, C]; neither holds the hidden states */
     float *gemm;
     unsigned threads;
 } fov_encoder_scratch;

@@ -49,39 +49,59 @@ static void keep_best(fov_candidate *best, size_t *count, size_t top, int32_t id
     best[i] = (fov_candidate){id, logit};
 }
 
-/* The vocabulary is walked once, panel by panel, for all rows: the decoder is a table of the checkpoint, packed as it is read. */
+/* Running softmax of one row over the vocabulary. */
+typedef struct row_state {
+    double peak, sum;
+    size_t count;
+} row_state;
+
+enum { FILL_ROWS = 16 };
+
+static void take_logits(row_state *state, const float *logits, size_t first, size_t n, size_t top, fov_candidate *best) {
+    for (size_t i = 0; i < n; i++) {
+        double z = (double)logits[i];
+        if (z > state->peak) {
+            state->sum *= exp(state->peak - z);
+            state->peak = z;
+        }
+        state->sum += exp(z - state->peak);
+        keep_best(best, &state->count, top, (int32_t)(first + i), logits[i]);
+    }
+}
+
+/* The vocabulary is walked panel by panel for up to 16 rows: the decoder is a table of the checkpoint, packed as it is read. */
+static void fill_rows(const struct fov_model *m, const fov_encoder_scratch *s, const float *x, size_t rows, size_t top,
+                      fov_candidate *best) {
+    size_t c = m->config.width, v = m->config.vocabulary;
+    float *table = s->b, *packed = table + FOV_PANEL * c, *logits = packed + FOV_PANEL * c;
+    row_state state[FILL_ROWS];
+    for (size_t r = 0; r < rows; r++) state[r] = (row_state){-INFINITY, 0, 0};
+    for (size_t j = 0; j < v; j += FOV_PANEL) {
+        size_t n = v - j < FOV_PANEL ? v - j : FOV_PANEL;
+        fov_tensor_read(m->kernels, m->lm_decoder, j * c, n * c, table);
+        m->kernels->pack_t(table, c, n, c, packed);
+        fov_gemm g = {
+            .n = rows, .m = n, .k = c, .x = x, .ldx = c, .w = packed, .bias = m->lm_bias + j, .y = logits, .ldy = FOV_PANEL};
+        m->kernels->gemm_block(&g, 0, rows, 0, 1, s->gemm);
+        for (size_t r = 0; r < rows; r++) take_logits(&state[r], logits + r * FOV_PANEL, j, n, top, best + r * top);
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t i = 0; i < state[r].count; i++) {
+            float *p = &best[r * top + i].probability;
+            *p = (float)(exp((double)*p - state[r].peak) / state[r].sum);
+        }
+}
+
 void fov_encoder_fill(fov_encoder *encoder, const float *hidden, size_t rows, size_t top, fov_candidate *candidates,
                       fov_stats *stats) {
     const struct fov_model *m = fov_encoder_model(encoder);
     fov_encoder_scratch s = fov_encoder_borrow(encoder);
-    size_t c = m->config.width, v = m->config.vocabulary;
+    size_t c = m->config.width;
     dense(m, &s, &m->lm_dense, FOV_ACT_GELU, hidden, rows, s.a, stats);
     m->kernels->layernorm(s.a, c, rows, c, m->lm_norm.gamma, m->lm_norm.beta, (float)m->config.norm_eps, s.a, c);
-    float *table = s.b, *packed = table + FOV_PANEL * c, *logits = packed + FOV_PANEL * c;
-    for (size_t r = 0; r < rows; r++) {
-        double sum = 0, peak = -INFINITY;
-        size_t count = 0;
-        for (size_t j = 0; j < v; j += FOV_PANEL) {
-            size_t n = v - j < FOV_PANEL ? v - j : FOV_PANEL;
-            fov_tensor_read(m->kernels, m->lm_decoder, j * c, n * c, table);
-            m->kernels->pack_t(table, c, n, c, packed);
-            fov_gemm g = {
-                .n = 1, .m = n, .k = c, .x = s.a + r * c, .ldx = c, .w = packed, .bias = m->lm_bias + j, .y = logits, .ldy = n};
-            m->kernels->gemm_block(&g, 0, 1, 0, 1, s.gemm);
-            for (size_t i = 0; i < n; i++) {
-                double z = (double)logits[i];
-                if (z > peak) {
-                    sum *= exp(peak - z);
-                    peak = z;
-                }
-                sum += exp(z - peak);
-                keep_best(candidates + r * top, &count, top, (int32_t)(j + i), logits[i]);
-            }
-        }
-        for (size_t i = 0; i < count; i++)
-            candidates[r * top + i].probability = (float)(exp((double)candidates[r * top + i].probability - peak) / sum);
-    }
-    double done = (double)rows * (double)v * (double)c;
+    for (size_t r = 0; r < rows; r += FILL_ROWS)
+        fill_rows(m, &s, s.a + r * c, rows - r < FILL_ROWS ? rows - r : FILL_ROWS, top, candidates + r * top);
+    double done = (double)rows * (double)m->config.vocabulary * (double)c;
     stats->total_done_real += done;
     stats->total_exact_real += done;
 }

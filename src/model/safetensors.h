@@ -15,7 +15,10 @@ typedef enum fov_dtype {
     FOV_I8,
     FOV_U8,
     FOV_BOOL,
-    FOV_F8
+    FOV_F8, /* either 8-bit float */
+    FOV_U16,
+    FOV_U32,
+    FOV_U64
 } fov_dtype;
 
 enum { FOV_MAX_DIMS = 8 };

@@ -1,0 +1,116 @@
+/* safetensors.c: the set of named tensors that the headers (safetensors_header.c) of one or more files (shards.c) gave. */
+#include "model/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "model/safetensors_private.h"
+
+static const struct {
+    const char *name;
+    fov_dtype dtype;
+    size_t size;
+} dtypes[] = {
+    {"F32", FOV_F32, 4}, {"F16", FOV_F16, 2},   {"BF16", FOV_BF16, 2},  {"F64", FOV_F64, 8},
+    {"I64", FOV_I64, 8}, {"I32", FOV_I32, 4},   {"I16", FOV_I16, 2},    {"I8", FOV_I8, 1},
+    {"U8", FOV_U8, 1},   {"BOOL", FOV_BOOL, 1}, {"F8", FOV_F8, 1},      {"U16", FOV_U16, 2},
+    {"U32", FOV_U32, 4}, {"U64", FOV_U64, 8},   {"F8_E4M3", FOV_F8, 1}, {"F8_E5M2", FOV_F8, 1},
+};
+enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+
+const char *fov_dtype_name(fov_dtype dtype) {
+    for (size_t i = 0; i < DTYPES; i++)
+        if (dtypes[i].dtype == dtype) return dtypes[i].name;
+    return "unknown";
+}
+
+size_t fov_dtype_size(fov_dtype dtype) {
+    for (size_t i = 0; i < DTYPES; i++)
+        if (dtypes[i].dtype == dtype) return dtypes[i].size;
+    return 0;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(((const fov_tensor *)a)->name, ((const fov_tensor *)b)->name);
+}
+
+bool fov_dtype_parse(const char *name, fov_dtype *dtype) {
+    for (size_t i = 0; i < DTYPES; i++) {
+        if (strcmp(dtypes[i].name, name) || !strcmp(name, "F8")) continue; /* "F8" is this library's word, not the format's */
+        *dtype = dtypes[i].dtype;
+        return true;
+    }
+    return false;
+}
+
+fov_status fov_tensors_create(fov_tensors **tensors, size_t shards, const fov_allocator *allocator, fov_error *error) {
+    allocator = fov_allocator_or_default(allocator);
+    fov_tensors *made = fov_alloc_zero(allocator, sizeof *made);
+    fov_shard *room = fov_alloc_zero(allocator, fov_mul(shards, sizeof *room));
+    if (!made || !room) {
+        fov_release(allocator, made);
+        fov_release(allocator, room);
+        return fov_fail(error, FOV_ERR_MEMORY, NULL, "out of memory for %zu weight files", shards);
+    }
+    *made = (fov_tensors){.allocator = *allocator, .shards = room};
+    *tensors = made;
+    return FOV_OK;
+}
+
+fov_status fov_tensors_finish(fov_tensors *tensors, fov_error *error) {
+    if (tensors->count) qsort(tensors->list, tensors->count, sizeof *tensors->list, by_name);
+    for (size_t i = 1; i < tensors->count; i++) {
+        const fov_tensor *a = &tensors->list[i - 1], *b = &tensors->list[i];
+        if (!strcmp(a->name, b->name))
+            return fov_fail(error, FOV_ERR_FORMAT, b->file, "tensor \"%.120s\": also found in another file, %.120s", b->name,
+                            a->file);
+    }
+    return FOV_OK;
+}
+
+fov_status fov_tensors_open_memory(const void *data, size_t size, const char *label, const fov_allocator *allocator,
+                                   fov_tensors **tensors, fov_error *error) {
+    *tensors = NULL;
+    fov_tensors *made = NULL;
+    fov_status status = fov_tensors_create(&made, 1, allocator, error);
+    if (status) return status;
+    status = fov_tensors_add(made, (fov_mapfile){0}, data, size, label ? label : "memory", error);
+    if (!status) status = fov_tensors_finish(made, error);
+    if (status)
+        fov_tensors_close(made);
+    else
+        *tensors = made;
+    return status;
+}
+
+void fov_tensors_close(fov_tensors *tensors) {
+    if (!tensors) return;
+    fov_allocator allocator = tensors->allocator;
+    for (size_t i = 0; i < tensors->shard_count; i++) {
+        fov_mapfile_close(&tensors->shards[i].map);
+        fov_release(&allocator, tensors->shards[i].path);
+        fov_release(&allocator, tensors->shards[i].names);
+    }
+    fov_release(&allocator, tensors->shards);
+    fov_release(&allocator, tensors->list);
+    fov_release(&allocator, tensors);
+}
+
+size_t fov_tensors_count(const fov_tensors *tensors) {
+    return tensors->count;
+}
+
+const fov_tensor *fov_tensors_at(const fov_tensors *tensors, size_t index) {
+    return index < tensors->count ? &tensors->list[index] : NULL;
+}
+
+const fov_tensor *fov_tensors_find(const fov_tensors *tensors, const char *name) {
+    if (!tensors->count) return NULL;
+    const fov_tensor key = {.name = name};
+    return bsearch(&key, tensors->list, tensors->count, sizeof key, by_name);
+}
+
+void fov_tensors_drop(const fov_tensors *tensors, const fov_tensor *tensor) {
+    if (tensors->shards[0].map.data) fov_mapfile_drop(tensor->data, tensor->bytes);
+}

@@ -1,0 +1,255 @@
+/* json.c: a tokenizer from Hugging Face's tokenizer.json.
+ *
+ * Read: added_tokens, normalizer, pre_tokenizer, model, post_processor. Left alone: decoder, padding and truncation's length and
+ * strategy, which the caller gives with every call. While parsing, jansson takes memory from the C library. */
+#include <jansson.h>
+#include <string.h>
+
+#include "core/status.h"
+#include "token/tokenizer.h"
+
+enum { MOST_CHARS = 10000 }; /* bound of max_input_chars_per_word: splitting one word is quadratic in it at worst */
+
+typedef struct reader {
+    fov_tokenizer *tokenizer;
+    const json_t *root, *added;
+    const char *where;
+    fov_error *error;
+    const char *prefix;
+    fov_piece *pieces; /* the vocabulary, then the added tokens */
+    size_t count, extra;
+} reader;
+
+static fov_status unsupported(const reader *r, const char *what, const char *value, const char *instead) {
+    return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "%s is \"%.60s\"; only %s is read", what, value, instead);
+}
+
+static fov_status malformed(const reader *r, const char *what) {
+    return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s is missing or has the wrong type", what);
+}
+
+/* A string without NUL; NULL otherwise. */
+static const char *text_of(const json_t *value) {
+    const char *text = json_string_value(value);
+    return text && strlen(text) == json_string_length(value) ? text : NULL;
+}
+
+/* root[name] as an object whose "type" is `type` (or `other`, when not NULL). */
+static fov_status section(const reader *r, const char *name, const char *type, const char *other, const json_t **out) {
+    const json_t *object = json_object_get(r->root, name);
+    if (!object || json_is_null(object)) return unsupported(r, name, "null", type);
+    const char *found = text_of(json_object_get(object, "type"));
+    if (!found) return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s has no type", name);
+    if (strcmp(found, type) && (!other || strcmp(found, other))) return unsupported(r, name, found, type);
+    *out = object;
+    return FOV_OK;
+}
+
+static fov_status boolean(const reader *r, const json_t *object, const char *name, int *out) {
+    const json_t *value = json_object_get(object, name);
+    if (!json_is_boolean(value)) return malformed(r, name);
+    *out = json_is_true(value);
+    return FOV_OK;
+}
+
+static fov_status read_normalizer(const reader *r) {
+    const json_t *normalizer;
+    int clean = 0;
+    fov_tokenizer *t = r->tokenizer;
+    fov_status status = section(r, "normalizer", "BertNormalizer", NULL, &normalizer);
+    if (!status) status = boolean(r, normalizer, "clean_text", &clean);
+    if (!status) status = boolean(r, normalizer, "handle_chinese_chars", &t->chinese_chars);
+    if (!status) status = boolean(r, normalizer, "lowercase", &t->lower_case);
+    if (status) return status;
+    if (!clean) return unsupported(r, "normalizer.clean_text", "false", "true");
+    const json_t *strip = json_object_get(normalizer, "strip_accents");
+    t->strip_accents = t->lower_case; /* null: as lowercase */
+    return strip && !json_is_null(strip) ? boolean(r, normalizer, "strip_accents", &t->strip_accents) : FOV_OK;
+}
+
+/* [text, id]: BertProcessing's way to name a token. */
+static bool named_id(const json_t *pair, json_int_t *id) {
+    *id = json_integer_value(json_array_get(pair, 1));
+    return json_is_string(json_array_get(pair, 0)) && json_is_integer(json_array_get(pair, 1));
+}
+
+/* A template against "CLS A SEP" or "CLS A SEP B SEP" with type ids 0 0 0 1 1; fills the ids of CLS and SEP at the first visit. */
+static bool template_fits(const json_t *steps, const json_t *special, size_t count, json_int_t ids[2]) {
+    static const char *const sequences[] = {NULL, "A", NULL, "B", NULL};
+    if (json_array_size(steps) != count) return false;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *step = json_array_get(steps, i);
+        const json_t *inner = json_object_get(step, sequences[i] ? "Sequence" : "SpecialToken");
+        const char *name = text_of(json_object_get(inner, "id"));
+        const json_t *type = json_object_get(inner, "type_id");
+        if (!name || !json_is_integer(type) || json_integer_value(type) != (i >= 3)) return false;
+        if (sequences[i]) {
+            if (strcmp(name, sequences[i])) return false;
+            continue;
+        }
+        const json_t *list = json_object_get(json_object_get(special, name), "ids"), *value = json_array_get(list, 0);
+        if (json_array_size(list) != 1 || !json_is_integer(value)) return false;
+        json_int_t *id = &ids[i ? 1 : 0];
+        if (*id < 0) *id = json_integer_value(value);
+        if (*id != json_integer_value(value)) return false;
+    }
+    return true;
+}
+
+static fov_status read_processor(const reader *r) {
+    const json_t *processor;
+    fov_status status = section(r, "post_processor", "TemplateProcessing", "BertProcessing", &processor);
+    if (status) return status;
+    json_int_t ids[2] = {-1, -1};
+    if (!strcmp(text_of(json_object_get(processor, "type")), "BertProcessing")) {
+        if (!named_id(json_object_get(processor, "cls"), &ids[0])) return malformed(r, "post_processor.cls");
+        if (!named_id(json_object_get(processor, "sep"), &ids[1])) return malformed(r, "post_processor.sep");
+    } else {
+        const json_t *special = json_object_get(processor, "special_tokens");
+        if (!template_fits(json_object_get(processor, "single"), special, 3, ids) ||
+            !template_fits(json_object_get(processor, "pair"), special, 5, ids))
+            return unsupported(r, "post_processor", "another template", "[CLS] A [SEP] with B:1 [SEP]:1");
+    }
+    const char *const names[] = {"CLS", "SEP"};
+    for (int i = 0; i < 2; i++)
+        if (ids[i] < 0 || (size_t)ids[i] >= r->tokenizer->count || !r->tokenizer->pieces[ids[i]])
+            return fov_fail(r->error, FOV_ERR_MISMATCH, r->where, "post_processor's %s id %lld is not in the vocabulary", names[i],
+                            (long long)ids[i]);
+    r->tokenizer->special.cls = (int32_t)ids[0];
+    r->tokenizer->special.sep = (int32_t)ids[1];
+    return FOV_OK;
+}
+
+static bool read_id(const json_t *value, int32_t *id) {
+    json_int_t wide = json_integer_value(value);
+    if (!json_is_integer(value) || wide < 0 || wide >= FOV_MAX_IDS) return false;
+    *id = (int32_t)wide;
+    return true;
+}
+
+static fov_status read_model(reader *r) {
+    const json_t *model;
+    fov_status status = section(r, "model", "WordPiece", NULL, &model);
+    if (status) return status;
+    r->prefix = text_of(json_object_get(model, "continuing_subword_prefix"));
+    if (!r->prefix) return malformed(r, "model.continuing_subword_prefix");
+    const json_t *chars = json_object_get(model, "max_input_chars_per_word");
+    json_int_t most = json_integer_value(chars);
+    if (!json_is_integer(chars) || most < 0) return malformed(r, "model.max_input_chars_per_word");
+    if (most > MOST_CHARS)
+        return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "model.max_input_chars_per_word is above %d", MOST_CHARS);
+    r->tokenizer->max_chars = (size_t)most;
+    json_t *vocabulary = json_object_get(model, "vocab");
+    if (!json_is_object(vocabulary)) return malformed(r, "model.vocab");
+    const char *piece;
+    json_t *value;
+    json_object_foreach(vocabulary, piece, value) {
+        fov_piece *p = &r->pieces[r->count++];
+        *p = (fov_piece){piece, strlen(piece), -1};
+        if (!read_id(value, &p->id))
+            return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "the id of the piece \"%.60s\" is not a number from 0 to %d", piece,
+                            FOV_MAX_IDS - 1);
+    }
+    return FOV_OK;
+}
+
+static fov_status read_added(reader *r) {
+    size_t index;
+    json_t *token;
+    json_array_foreach(r->added, index, token) {
+        const char *text = text_of(json_object_get(token, "content"));
+        fov_piece *p = &r->pieces[r->count + r->extra];
+        int single = 0, left = 0, right = 0, normalized = 0;
+        if (!text) return malformed(r, "added_tokens' content");
+        if (!read_id(json_object_get(token, "id"), &p->id)) return malformed(r, "added_tokens' id");
+        if (boolean(r, token, "single_word", &single) || boolean(r, token, "lstrip", &left) ||
+            boolean(r, token, "rstrip", &right) || boolean(r, token, "normalized", &normalized))
+            return FOV_ERR_FORMAT;
+        if (single || normalized)
+            return unsupported(r, single ? "single_word of an added token" : "normalized of an added token", text, "false");
+        if (!*text) continue; /* as Hugging Face: ignored */
+        p->text = text;
+        p->size = strlen(text);
+        r->tokenizer->added[r->tokenizer->added_count++] = (fov_added_token){text, p->size, p->id, left, right};
+        r->extra++;
+    }
+    return FOV_OK;
+}
+
+/* Added tokens must agree with the vocabulary: the same id for a text that is in it, an id of their own for one that is not. */
+static fov_status check_added(const reader *r) {
+    for (size_t i = 0; i < r->tokenizer->added_count; i++) {
+        fov_added_token *token = &r->tokenizer->added[i];
+        const char *piece = r->tokenizer->pieces[token->id];
+        int32_t known = fov_tokenizer_find(r->tokenizer, token->text, token->size);
+        if ((known >= 0 && known != token->id) || strcmp(piece, token->text))
+            return fov_fail(r->error, FOV_ERR_MISMATCH, r->where,
+                            "the added token \"%.60s\" has the id %d, the vocabulary says otherwise", token->text, (int)token->id);
+        token->text = piece;
+    }
+    return FOV_OK;
+}
+
+static int32_t find_anywhere(const fov_tokenizer *tokenizer, const char *text) {
+    for (size_t i = 0; i < tokenizer->added_count; i++)
+        if (!strcmp(tokenizer->added[i].text, text)) return tokenizer->added[i].id;
+    return fov_tokenizer_find(tokenizer, text, strlen(text));
+}
+
+static fov_status read_unknown(const reader *r) {
+    const char *unk = text_of(json_object_get(json_object_get(r->root, "model"), "unk_token"));
+    if (!unk) return malformed(r, "model.unk_token");
+    r->tokenizer->special.unk = fov_tokenizer_find(r->tokenizer, unk, strlen(unk));
+    r->tokenizer->special.pad = find_anywhere(r->tokenizer, "[PAD]");
+    r->tokenizer->special.mask = find_anywhere(r->tokenizer, "[MASK]");
+    if (r->tokenizer->special.unk >= 0) return FOV_OK;
+    return fov_fail(r->error, FOV_ERR_MISMATCH, r->where, "the vocabulary lacks the special token \"%.60s\"", unk);
+}
+
+static fov_status check_truncation(const reader *r) {
+    const char *side = text_of(json_object_get(json_object_get(r->root, "truncation"), "direction"));
+    return side && strcmp(side, "Right") ? unsupported(r, "truncation.direction", side, "\"Right\"") : FOV_OK;
+}
+
+static fov_status read_root(reader *r) {
+    const fov_allocator *allocator = r->tokenizer->allocator;
+    const json_t *vocabulary = json_object_get(json_object_get(r->root, "model"), "vocab"), *pre;
+    size_t most = fov_add(json_object_size(vocabulary), json_array_size(r->added));
+    r->pieces = fov_alloc(allocator, fov_mul(most, sizeof *r->pieces));
+    r->tokenizer->added = fov_alloc(allocator, fov_mul(json_array_size(r->added), sizeof *r->tokenizer->added));
+    if (!r->pieces || !r->tokenizer->added)
+        return fov_fail(r->error, FOV_ERR_MEMORY, r->where, "no memory for a vocabulary of %zu pieces", most);
+    fov_status status = read_normalizer(r);
+    if (!status) status = section(r, "pre_tokenizer", "BertPreTokenizer", NULL, &pre);
+    if (!status) status = check_truncation(r);
+    if (!status) status = read_model(r);
+    if (!status) status = read_added(r);
+    if (!status) status = fov_tokenizer_set_pieces(r->tokenizer, r->pieces, r->count, r->extra, r->prefix, r->where, r->error);
+    if (!status) status = check_added(r);
+    if (!status) status = read_unknown(r);
+    if (!status) status = read_processor(r);
+    if (!status) fov_added_index(r->tokenizer);
+    return status;
+}
+
+fov_status fov_tokenizer_from_json(const char *text, size_t size, const char *where, const fov_allocator *allocator,
+                                   fov_tokenizer **tokenizer, fov_error *error) {
+    if (!tokenizer || (!text && size)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a tokenizer argument is NULL");
+    json_error_t failure;
+    json_t *root = json_loadb(text ? text : "", size, JSON_ALLOW_NUL, &failure);
+    if (!root) return fov_fail(error, FOV_ERR_FORMAT, where, "line %d: %s", failure.line, failure.text);
+    reader r = {.tokenizer = fov_tokenizer_new(allocator), .root = root, .where = where, .error = error};
+    fov_status status;
+    r.added = json_object_get(root, "added_tokens");
+    if (!r.tokenizer)
+        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer");
+    else
+        status = r.added && !json_is_array(r.added) ? malformed(&r, "added_tokens") : read_root(&r);
+    json_decref(root);
+    fov_release(allocator, r.pieces);
+    if (status)
+        fov_tokenizer_free(r.tokenizer);
+    else
+        *tokenizer = r.tokenizer;
+    return status;
+}

@@ -1,0 +1,74 @@
+/* tokenizer.h: inside a tokenizer. The vocabulary readers (vocab.c, json.c) fill it, encode.c uses it.
+ *
+ * Flow: text -> pieces between added tokens (added.c) -> words (normalize.c) -> ids (wordpiece.c) -> [CLS] ... [SEP] (encode.c).
+ * `segment` is the seam for other kinds of model: it turns a stretch of text without added tokens into ids. */
+#ifndef FOV_TOKEN_TOKENIZER_H
+#define FOV_TOKEN_TOKENIZER_H
+
+#include "token/token.h"
+#include "token/trie.h"
+
+/* A token looked for in the raw text, before any normalisation. */
+typedef struct fov_added_token {
+    const char *text; /* in the tokenizer's pool */
+    size_t size;
+    int32_t id;
+    bool strip_left, strip_right; /* takes the white space beside it along */
+} fov_added_token;
+
+/* Scratch of one segment. */
+typedef struct fov_segment {
+    const uint8_t *text;
+    size_t size;
+    void *work;     /* fov_words_bytes() bytes */
+    int32_t *ids;   /* room for `size` ids; no character becomes more ids than it has bytes */
+    size_t count;   /* ids written: out */
+    size_t invalid; /* invalid sequences: out */
+} fov_segment;
+
+struct fov_tokenizer {
+    const fov_allocator *allocator;
+    void (*segment)(const fov_tokenizer *tokenizer, fov_segment *segment);
+    char *pool;          /* the pieces' texts, each NUL-terminated */
+    const char **pieces; /* [count]; NULL: an id without a piece */
+    size_t count;        /* ids */
+    fov_special_ids special;
+    fov_added_token *added;
+    size_t added_count;
+    bool added_first[256]; /* an added token begins with this byte */
+    int lower_case, strip_accents, chinese_chars;
+    size_t max_chars;       /* a longer word is [UNK] */
+    fov_trie first, inside; /* pieces that begin a word; pieces that continue one, without their prefix */
+};
+
+/* One piece of a vocabulary on its way into a tokenizer; order decides between equal texts: the last wins. */
+typedef struct fov_piece {
+    const char *text;
+    size_t size;
+    int32_t id;
+} fov_piece;
+
+/* What every kind of vocabulary begins with: an empty tokenizer with the usual limits. NULL: no memory. */
+fov_tokenizer *fov_tokenizer_new(const fov_allocator *allocator);
+/* Copy the texts into tokenizer->pool, ->pieces, ->count and build both tries from the first `count` pieces; the `extra` ones
+ * behind them have an id and a text but are not looked for inside words. */
+fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, size_t extra,
+                                    const char *prefix, const char *where, fov_error *error);
+enum { FOV_MAX_IDS = 1 << 22 };
+/* Id of a piece; -1 when there is none. */
+int32_t fov_tokenizer_find(const fov_tokenizer *tokenizer, const char *text, size_t size);
+/* Index ->added by first byte, once it is complete. */
+void fov_added_index(fov_tokenizer *tokenizer);
+/* The first added token at or after `from`: its place in `added` or NULL, and where it begins in *at. Leftmost, then longest. */
+const fov_added_token *fov_added_next(const fov_tokenizer *tokenizer, const uint8_t *text, size_t size, size_t from, size_t *at);
+/* White space at the start or the end of a text, in bytes. */
+size_t fov_space_before(const uint8_t *text, size_t size);
+size_t fov_space_after(const uint8_t *text, size_t size);
+
+/* BERT's words through WordPiece. */
+void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment);
+size_t fov_words_bytes(const fov_tokenizer *tokenizer);
+/* Ids of one normalised word into ids[size]; returns their count. */
+size_t fov_wordpiece_split(const fov_tokenizer *tokenizer, const uint8_t *word, size_t size, int32_t *ids);
+
+#endif

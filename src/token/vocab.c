@@ -1,0 +1,173 @@
+/* vocab.c: a vocabulary in memory, and reading it from vocab.txt. */
+#include <string.h>
+
+#include "core/status.h"
+#include "token/tokenizer.h"
+#include "token/unicode.h"
+
+enum { MAX_CHARS = 100 }; /* Hugging Face's max_input_chars_per_word */
+
+fov_tokenizer *fov_tokenizer_new(const fov_allocator *allocator) {
+    fov_tokenizer *made = fov_alloc_zero(allocator, sizeof *made);
+    if (!made) return NULL;
+    made->allocator = fov_allocator_or_default(allocator);
+    made->segment = fov_wordpiece_segment;
+    made->max_chars = MAX_CHARS;
+    made->special = (fov_special_ids){-1, -1, -1, -1, -1};
+    return made;
+}
+
+static fov_status measure(const fov_piece *pieces, size_t count, size_t *bytes, size_t *ids, const char *where, fov_error *error) {
+    *bytes = *ids = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].id < 0 || pieces[i].id >= FOV_MAX_IDS)
+            return fov_fail(error, FOV_ERR_FORMAT, where, "the piece \"%.*s\" has an id outside 0 to %d",
+                            (int)(pieces[i].size < 99 ? pieces[i].size : 99), pieces[i].text, FOV_MAX_IDS - 1);
+        *bytes = fov_add(*bytes, fov_add(pieces[i].size, 1));
+        if ((size_t)pieces[i].id >= *ids) *ids = (size_t)pieces[i].id + 1;
+    }
+    return FOV_OK;
+}
+
+fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, size_t extra,
+                                    const char *prefix, const char *where, fov_error *error) {
+    const fov_allocator *allocator = tokenizer->allocator;
+    size_t bytes, ids, prefix_size = strlen(prefix), inside = 0;
+    fov_status status = measure(pieces, count + extra, &bytes, &ids, where, error);
+    if (status) return status;
+    tokenizer->pool = fov_alloc(allocator, bytes);
+    tokenizer->pieces = fov_alloc_zero(allocator, fov_mul(ids, sizeof *tokenizer->pieces));
+    tokenizer->count = ids;
+    fov_trie_key *keys = fov_alloc(allocator, fov_mul(count, sizeof *keys));
+    if (!tokenizer->pool || !tokenizer->pieces || !keys) {
+        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", count);
+        goto end;
+    }
+    char *at = tokenizer->pool;
+    for (size_t i = 0; i < count + extra; i++) {
+        memcpy(at, pieces[i].text, pieces[i].size);
+        at[pieces[i].size] = '\0';
+        if (i < count || !tokenizer->pieces[pieces[i].id]) tokenizer->pieces[pieces[i].id] = at;
+        if (i < count) keys[i] = (fov_trie_key){(const uint8_t *)at, pieces[i].size, pieces[i].id};
+        at += pieces[i].size + 1;
+    }
+    status = fov_trie_build(&tokenizer->first, keys, count, where, allocator, error);
+    if (status) goto end;
+    for (size_t i = 0; i < count; i++) {
+        if (keys[i].size < prefix_size || memcmp(keys[i].text, prefix, prefix_size)) continue;
+        keys[inside++] = (fov_trie_key){keys[i].text + prefix_size, keys[i].size - prefix_size, keys[i].id};
+    }
+    status = fov_trie_build(&tokenizer->inside, keys, inside, where, allocator, error);
+end:
+    fov_release(allocator, keys);
+    return status;
+}
+
+int32_t fov_tokenizer_find(const fov_tokenizer *tokenizer, const char *text, size_t size) {
+    int32_t id = -1;
+    return size && fov_trie_longest(&tokenizer->first, (const uint8_t *)text, size, &id) == size ? id : -1;
+}
+
+/* The line's end without white space, as Hugging Face trims it (this also takes a CR). */
+static size_t trimmed(const char *line, size_t size) {
+    return size - fov_space_before((const uint8_t *)line, size);
+}
+
+static fov_status check_utf8(const char *text, size_t size, const char *where, fov_error *error) {
+    for (size_t at = 0; at < size;) {
+        uint32_t code;
+        size_t taken = fov_utf8_decode((const uint8_t *)text + at, size - at, &code);
+        if (code == FOV_INVALID) return fov_fail(error, FOV_ERR_FORMAT, where, "byte %zu is not valid UTF-8", at);
+        at += taken;
+    }
+    return FOV_OK;
+}
+
+static fov_status read_lines(fov_tokenizer *tokenizer, const char *text, size_t size, const char *where, fov_error *error) {
+    size_t lines = 0, at = 0;
+    for (const char *c = text; size && (c = memchr(c, '\n', size - (size_t)(c - text))); c++) lines++;
+    if (size && text[size - 1] != '\n') lines++;
+    if (!lines) return fov_fail(error, FOV_ERR_FORMAT, where, "the vocabulary is empty");
+    if (lines > FOV_MAX_IDS)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu lines; at most %d are read", lines, FOV_MAX_IDS);
+    fov_piece *pieces = fov_alloc(tokenizer->allocator, fov_mul(lines, sizeof *pieces));
+    if (!pieces) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", lines);
+    for (size_t i = 0; i < lines; i++) {
+        const char *newline = memchr(text + at, '\n', size - at);
+        size_t end = newline ? (size_t)(newline - text) : size;
+        pieces[i] = (fov_piece){text + at, trimmed(text + at, end - at), (int32_t)i};
+        at = end + 1;
+    }
+    fov_status status = fov_tokenizer_set_pieces(tokenizer, pieces, lines, 0, "##", where, error);
+    fov_release(tokenizer->allocator, pieces);
+    return status;
+}
+
+static fov_status find_specials(fov_tokenizer *tokenizer, const fov_tokenizer_options *options, const char *where,
+                                fov_error *error) {
+    const struct {
+        const char *name, *usual;
+        int32_t *id;
+        bool needed;
+    } rows[] = {{options->unk, "[UNK]", &tokenizer->special.unk, true},
+                {options->cls, "[CLS]", &tokenizer->special.cls, true},
+                {options->sep, "[SEP]", &tokenizer->special.sep, true},
+                {options->pad, "[PAD]", &tokenizer->special.pad, false},
+                {options->mask, "[MASK]", &tokenizer->special.mask, false}};
+    size_t count = sizeof rows / sizeof *rows;
+    tokenizer->added = fov_alloc(tokenizer->allocator, count * sizeof *tokenizer->added);
+    if (!tokenizer->added) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for the special tokens");
+    for (size_t i = 0; i < count; i++) {
+        const char *name = rows[i].name ? rows[i].name : rows[i].usual;
+        int32_t id = fov_tokenizer_find(tokenizer, name, strlen(name));
+        *rows[i].id = id;
+        if (id >= 0)
+            tokenizer->added[tokenizer->added_count++] = (fov_added_token){tokenizer->pieces[id], strlen(name), id, false, false};
+        else if (rows[i].needed)
+            return fov_fail(error, FOV_ERR_MISMATCH, where, "the vocabulary lacks the special token \"%s\"", name);
+    }
+    fov_added_index(tokenizer);
+    return FOV_OK;
+}
+
+fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tokenizer_options *options, const char *where,
+                                    const fov_allocator *allocator, fov_tokenizer **tokenizer, fov_error *error) {
+    if (!tokenizer || !options || (!text && size)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a vocabulary argument is NULL");
+    fov_status status = check_utf8(text, size, where, error);
+    if (status) return status;
+    fov_tokenizer *made = fov_tokenizer_new(allocator);
+    if (!made) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer");
+    made->lower_case = options->lower_case;
+    made->strip_accents = options->strip_accents;
+    made->chinese_chars = options->chinese_chars;
+    status = read_lines(made, text, size, where, error);
+    if (!status) status = find_specials(made, options, where, error);
+    if (status)
+        fov_tokenizer_free(made);
+    else
+        *tokenizer = made;
+    return status;
+}
+
+void fov_tokenizer_free(fov_tokenizer *tokenizer) {
+    if (!tokenizer) return;
+    const fov_allocator *allocator = tokenizer->allocator;
+    fov_trie_free(&tokenizer->first, allocator);
+    fov_trie_free(&tokenizer->inside, allocator);
+    fov_release(allocator, tokenizer->pool);
+    fov_release(allocator, tokenizer->pieces);
+    fov_release(allocator, tokenizer->added);
+    fov_release(allocator, tokenizer);
+}
+
+size_t fov_tokenizer_size(const fov_tokenizer *tokenizer) {
+    return tokenizer->count;
+}
+
+const char *fov_tokenizer_piece(const fov_tokenizer *tokenizer, int32_t id) {
+    return id >= 0 && (size_t)id < tokenizer->count ? tokenizer->pieces[id] : NULL;
+}
+
+fov_special_ids fov_tokenizer_special(const fov_tokenizer *tokenizer) {
+    return tokenizer->special;
+}
