@@ -158,7 +158,7 @@ static void walk(loader *l) {
     const fov_arch *a = m->arch;
     const fov_config *config = &m->config;
     size_t c = config->width, f = config->ffn_width;
-    char name[256];
+    char name[160];
     m->layers = fov_arena_take(l->arena, config->layers, sizeof *m->layers);
     m->words = table(l, a->word, config->vocabulary, c);
     snprintf(name, sizeof name, "%s.weight", a->position);
