@@ -13,11 +13,12 @@ show() {
 }
 
 show classify docs/demo.txt
-"$program" classify --format table "$texts"
+"$program" classify --quiet --format table "$texts"
 
 sentence='It is not a bad film, and that is about all I can say for it.'
-show explain "$sentence"
-"$program" explain "$sentence"
+values=mca:alpha=.2
+show explain --values "$values" "$sentence"
+"$program" explain --values "$values" "$sentence"
 
 printf '\nExact and Monte-Carlo values (mca, seed 0) on these texts; smaller alpha is more exact:\n\n'
 "$program" classify --quiet --format jsonl "$texts" >"$work/exact"
