@@ -1,0 +1,33 @@
+/* evaluate.h: one task, one setting, one or more seeds. */
+#ifndef FOVEATE_CLI_EVALUATE_H
+#define FOVEATE_CLI_EVALUATE_H
+
+#include "engine.h"
+#include "tasks.h"
+
+enum { EVALUATION_METRICS = 3 };
+
+typedef struct evaluation {
+    const task *task;
+    dataset data;
+    bool by_cosine;    /* an embedding model on a similarity task: Spearman of cosines */
+    size_t outputs;    /* logits per example */
+    float *logits;     /* [count, outputs] of the last seed */
+    double *predicted; /* [count] of the last seed */
+    fov_text_info *infos;
+    size_t seeds;
+    size_t metric_count;
+    metric metrics[EVALUATION_METRICS];
+    double *figures;                        /* [metric_count, seeds] */
+    interval intervals[EVALUATION_METRICS]; /* over seeds, or by bootstrap */
+    fov_stats stats;                        /* means over seeds */
+} evaluation;
+
+/* Make sure that the model's head fits the task. */
+int evaluation_check(const engine *e, const task *t);
+/* Run e's session once per seed, from `settings`'s on; sessions are made anew. The caller has filled task and data and zeroed the
+ * rest; evaluation_free in any case. 0 or an exit code. */
+int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, size_t seeds);
+void evaluation_free(evaluation *v);
+
+#endif

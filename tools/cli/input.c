@@ -1,0 +1,233 @@
+/* input.c: the line reader, and blocks of lines for the commands that stream. Memory depends on the longest line, never on
+ * the length of the file. */
+#include "input.h"
+#include "report.h"
+#include "xz.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHUNK = 1 << 16 };
+
+struct reader {
+    int fd;
+    bool terminal, ended;
+    const char *name;
+    xz_stream *xz;
+    unsigned char magic[6]; /* first bytes, read before it is known whether they are .xz */
+    size_t magic_size, magic_at;
+    size_t number;
+    char *bytes; /* the line being gathered and what follows it */
+    size_t start, end, room;
+};
+
+static long read_some(int fd, void *buffer, size_t size) {
+    for (;;) {
+        ssize_t got = read(fd, buffer, size);
+        if (got >= 0 || errno != EINTR) return (long)got;
+    }
+}
+
+/* The file's own bytes: first those already taken to look at, then the rest. */
+static long pull(void *context, unsigned char *buffer, size_t size) {
+    reader *r = context;
+    if (r->magic_at < r->magic_size) {
+        size_t left = r->magic_size - r->magic_at;
+        if (left > size) left = size;
+        memcpy(buffer, r->magic + r->magic_at, left);
+        r->magic_at += left;
+        return (long)left;
+    }
+    return read_some(r->fd, buffer, size);
+}
+
+static int detect_xz(reader *r) {
+    static const unsigned char magic[6] = {0xfd, '7', 'z', 'X', 'Z', 0};
+    while (r->magic_size < sizeof r->magic) {
+        long got = read_some(r->fd, r->magic + r->magic_size, sizeof r->magic - r->magic_size);
+        if (got < 0) return complain(EXIT_FAILED, "%s: cannot read: %s: give a readable file", r->name, strerror(errno));
+        if (!got) return 0;
+        r->magic_size += (size_t)got;
+        if (memcmp(r->magic, magic, r->magic_size)) return 0; /* so that a terminal's first line is not waited out */
+    }
+    r->xz = xz_open(pull, r);
+    return r->xz ? 0 : complain_memory();
+}
+
+int reader_open(reader **out, const char *path, const char *hint) {
+    bool standard = !path || !strcmp(path, "-");
+    reader *r = calloc(1, sizeof *r);
+    if (!r) return complain_memory();
+    r->name = standard ? "standard input" : path;
+    r->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    int code = 0;
+    if (r->fd < 0) code = complain(EXIT_FAILED, "%s: cannot open: %s: give a readable file", path, strerror(errno));
+    if (!code) {
+        r->terminal = isatty(r->fd);
+        if (standard && r->terminal && hint) remark("%s", hint);
+        code = detect_xz(r);
+    }
+    if (code) {
+        reader_close(r);
+        return code;
+    }
+    *out = r;
+    return 0;
+}
+
+void reader_close(reader *r) {
+    if (!r) return;
+    xz_close(r->xz);
+    if (r->fd > STDIN_FILENO) close(r->fd);
+    free(r->bytes);
+    free(r);
+}
+
+const char *reader_name(const reader *r) {
+    return r->name;
+}
+bool reader_is_terminal(const reader *r) {
+    return r->terminal;
+}
+size_t reader_number(const reader *r) {
+    return r->number;
+}
+
+static int fill(reader *r) {
+    if (r->start && r->room - r->end < CHUNK) {
+        memmove(r->bytes, r->bytes + r->start, r->end - r->start);
+        r->end -= r->start;
+        r->start = 0;
+    }
+    if (r->room - r->end < CHUNK) {
+        size_t room = r->room ? r->room * 2 : 2 * CHUNK;
+        char *bytes = room > r->room ? realloc(r->bytes, room) : NULL;
+        if (!bytes) return complain_memory();
+        r->bytes = bytes;
+        r->room = room;
+    }
+    const char *reason = NULL;
+    long got = r->xz ? xz_read(r->xz, r->bytes + r->end, CHUNK, &reason) : pull(r, (unsigned char *)r->bytes + r->end, CHUNK);
+    if (got < 0) return complain(EXIT_FAILED, "%s: line %zu: %s", r->name, r->number + 1, reason ? reason : strerror(errno));
+    if (!got) r->ended = true;
+    r->end += (size_t)got;
+    return 0;
+}
+
+int reader_line(reader *r, const char **line, size_t *size) {
+    size_t seen = 0;
+    for (;;) {
+        size_t held = r->end - r->start;
+        char *found = held > seen ? memchr(r->bytes + r->start + seen, '\n', held - seen) : NULL;
+        if (!found && !r->ended) {
+            seen = held;
+            if (fill(r)) return -1;
+            continue;
+        }
+        if (!found && !held) return 0;
+        *line = r->bytes + r->start;
+        *size = found ? (size_t)(found - *line) : held;
+        r->start += *size + (found != NULL);
+        if (*size && (*line)[*size - 1] == '\r') --*size;
+        if (!r->number && *size >= 3 && !memcmp(*line, "\xef\xbb\xbf", 3)) {
+            *line += 3;
+            *size -= 3;
+        }
+        r->number++;
+        return 1;
+    }
+}
+
+static int block_append(block *b, const char *text, size_t size) {
+    if (size > b->room - b->used) {
+        size_t room = b->room ? b->room : CHUNK;
+        while (room - b->used < size) {
+            if (room > SIZE_MAX / 2) return complain_memory();
+            room *= 2;
+        }
+        char *bytes = realloc(b->bytes, room);
+        if (!bytes) return complain_memory();
+        b->bytes = bytes;
+        b->room = room;
+    }
+    if (size) memcpy(b->bytes + b->used, text, size);
+    b->used += size;
+    return 0;
+}
+
+static bool is_blank(const char *text, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        if (text[i] != ' ' && text[i] != '\t') return false;
+    return true;
+}
+
+/* Offsets become pointers once the bytes no longer move. */
+static void block_point(block *b, bool pairs) {
+    size_t at = 0;
+    for (size_t i = 0; i < b->count; i++) {
+        fov_text *text = &b->texts[i];
+        *text = (fov_text){.a = b->bytes + at, .a_size = b->ends[2 * i] - at};
+        if (pairs) {
+            text->b = b->bytes + b->ends[2 * i];
+            text->b_size = b->ends[2 * i + 1] - b->ends[2 * i];
+        }
+        at = b->ends[2 * i + 1];
+    }
+}
+
+static int block_start(block *b) {
+    if (!b->texts) {
+        b->texts = calloc(BLOCK_LINES, sizeof *b->texts);
+        b->ends = calloc(BLOCK_LINES, 2 * sizeof *b->ends);
+        if (!b->texts || !b->ends) return complain_memory();
+        if (block_append(b, "", 1)) return EXIT_FAILED; /* so that bytes is never NULL */
+    }
+    b->count = b->used = b->empty = 0;
+    return 0;
+}
+
+int block_fill(block *b, const char *const *lines, size_t line_count, size_t count) {
+    if (block_start(b)) return EXIT_FAILED;
+    for (; b->count < count && b->count < BLOCK_LINES; b->count++) {
+        const char *line = lines[b->count % line_count];
+        if (block_append(b, line, strlen(line))) return EXIT_FAILED;
+        b->ends[2 * b->count] = b->ends[2 * b->count + 1] = b->used;
+    }
+    block_point(b, false);
+    return 0;
+}
+
+int block_read(block *b, reader *r, size_t lines, bool pairs) {
+    if (block_start(b)) return EXIT_FAILED;
+    while (b->count < lines && b->count < BLOCK_LINES && b->used < BLOCK_BYTES) {
+        const char *line;
+        size_t size;
+        int got = reader_line(r, &line, &size);
+        if (got < 0) return EXIT_FAILED;
+        if (!got) break;
+        const char *tab = pairs && size ? memchr(line, '\t', size) : NULL;
+        if (pairs && size && (!tab || memchr(tab + 1, '\t', size - (size_t)(tab + 1 - line))))
+            return complain(EXIT_FAILED, "%s: line %zu: %s: --pairs wants two texts separated by one TAB", r->name, r->number,
+                            tab ? "more than one TAB" : "no TAB");
+        size_t first = tab ? (size_t)(tab - line) : size, second = tab ? size - first - 1 : 0;
+        if (block_append(b, line, first)) return EXIT_FAILED;
+        b->ends[2 * b->count] = b->used;
+        if (tab && block_append(b, tab + 1, second)) return EXIT_FAILED;
+        b->ends[2 * b->count + 1] = b->used;
+        b->empty += is_blank(line, size);
+        b->count++;
+    }
+    block_point(b, pairs);
+    return 0;
+}
+
+void block_free(block *b) {
+    free(b->texts);
+    free(b->ends);
+    free(b->bytes);
+    *b = (block){0};
+}

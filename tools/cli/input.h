@@ -1,0 +1,40 @@
+/* input.h: lines of text from a file or standard input, plain or .xz (known by its first bytes), in flat memory. */
+#ifndef FOVEATE_CLI_INPUT_H
+#define FOVEATE_CLI_INPUT_H
+
+#include "foveate/foveate.h"
+
+#include <stdbool.h>
+
+typedef struct reader reader;
+
+/* path NULL or "-": standard input; on a terminal, `hint` is printed first. 0 or an exit code (message printed). */
+int reader_open(reader **r, const char *path, const char *hint);
+void reader_close(reader *r);
+const char *reader_name(const reader *r);
+bool reader_is_terminal(const reader *r);
+/* The next line without its end (LF or CRLF) and without a byte-order mark at the start of the file; valid until the next
+ * call. 1: a line; 0: the end; -1: failed (message printed). A last line without LF counts. */
+int reader_line(reader *r, const char **line, size_t *size);
+size_t reader_number(const reader *r); /* of the last line, from 1 */
+
+/* A block of lines as texts. */
+typedef struct block {
+    fov_text *texts;
+    size_t count;
+    size_t empty; /* texts without a byte other than blanks */
+    char *bytes;
+    size_t used, room;
+    size_t *ends; /* per text: end of a, end of b */
+} block;
+
+enum { BLOCK_LINES = 4096, BLOCK_BYTES = 16 << 20 };
+
+/* Read up to `lines` lines (fewer when they are long). With pairs, each line is two texts separated by one TAB. Returns 0 or
+ * an exit code; block->count is 0 at the end. */
+int block_read(block *b, reader *r, size_t lines, bool pairs);
+/* The texts of `lines`, repeated until there are `count` (at most BLOCK_LINES). */
+int block_fill(block *b, const char *const *lines, size_t line_count, size_t count);
+void block_free(block *b);
+
+#endif

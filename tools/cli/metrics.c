@@ -1,0 +1,155 @@
+/* metrics.c: formulas as in scikit-learn and scipy, in double precision. */
+#include "metrics.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+double metric_accuracy(const double *gold, const double *predicted, size_t n, double *scratch) {
+    (void)scratch;
+    size_t right = 0;
+    for (size_t i = 0; i < n; i++) right += gold[i] == predicted[i];
+    return n ? (double)right / (double)n : NAN;
+}
+
+/* Confusion counts of class 1 against the rest. */
+typedef struct counts {
+    double tp, fp, fn, tn;
+} counts;
+
+static counts confusion(const double *gold, const double *predicted, size_t n) {
+    counts c = {0, 0, 0, 0};
+    for (size_t i = 0; i < n; i++) {
+        if (gold[i] == 1)
+            *(predicted[i] == 1 ? &c.tp : &c.fn) += 1;
+        else
+            *(predicted[i] == 1 ? &c.fp : &c.tn) += 1;
+    }
+    return c;
+}
+
+double metric_f1(const double *gold, const double *predicted, size_t n, double *scratch) {
+    (void)scratch;
+    counts c = confusion(gold, predicted, n);
+    double below = 2 * c.tp + c.fp + c.fn;
+    return below > 0 ? 2 * c.tp / below : 0;
+}
+
+double metric_micro_f1(const double *gold, const double *predicted, size_t n, double *scratch) {
+    return metric_f1(gold, predicted, n, scratch);
+}
+
+double metric_mcc(const double *gold, const double *predicted, size_t n, double *scratch) {
+    (void)scratch;
+    counts c = confusion(gold, predicted, n);
+    double below = (c.tp + c.fp) * (c.tp + c.fn) * (c.tn + c.fp) * (c.tn + c.fn);
+    return below > 0 ? (c.tp * c.tn - c.fp * c.fn) / sqrt(below) : 0;
+}
+
+double metric_pearson(const double *gold, const double *predicted, size_t n, double *scratch) {
+    (void)scratch;
+    double mean_g = 0, mean_p = 0, gg = 0, pp = 0, gp = 0;
+    for (size_t i = 0; i < n; i++) {
+        mean_g += gold[i] / (double)n;
+        mean_p += predicted[i] / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double g = gold[i] - mean_g, p = predicted[i] - mean_p;
+        gg += g * g;
+        pp += p * p;
+        gp += g * p;
+    }
+    return gg > 0 && pp > 0 ? gp / sqrt(gg * pp) : NAN;
+}
+
+/* (value, position) pairs, sorted by value; positions only keep the order total. */
+static int compare_pairs(const void *a, const void *b) {
+    const double *x = a, *y = b;
+    if (x[0] != y[0]) return x[0] < y[0] ? -1 : 1;
+    return (x[1] > y[1]) - (x[1] < y[1]);
+}
+
+/* ranks[i] = mid-rank of values[i], from 1; pairs [2 n]. Returns 0 when a value is NaN (it has no rank). */
+static int mid_ranks(const double *values, size_t n, double *pairs, double *ranks) {
+    for (size_t i = 0; i < n; i++) {
+        if (isnan(values[i])) return 0;
+        pairs[2 * i] = values[i];
+        pairs[2 * i + 1] = (double)i;
+    }
+    qsort(pairs, n, 2 * sizeof *pairs, compare_pairs);
+    for (size_t first = 0, last; first < n; first = last) {
+        for (last = first; last < n && pairs[2 * last] == pairs[2 * first]; last++) continue;
+        for (size_t i = first; i < last; i++) ranks[(size_t)pairs[2 * i + 1]] = .5 * (double)(first + 1 + last);
+    }
+    return 1;
+}
+
+double metric_spearman(const double *gold, const double *predicted, size_t n, double *scratch) {
+    double *pairs = scratch, *ranks_g = scratch + 2 * n, *ranks_p = scratch + 3 * n;
+    if (!mid_ranks(gold, n, pairs, ranks_g) || !mid_ranks(predicted, n, pairs, ranks_p)) return NAN;
+    return metric_pearson(ranks_g, ranks_p, n, NULL);
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t splitmix(uint64_t *state) {
+    uint64_t z = *state += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Linear interpolation between order statistics (numpy's default quantile). */
+static double quantile(const double *sorted, size_t n, double q) {
+    double at = q * (double)(n - 1);
+    size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
+    return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
+}
+
+int metric_bootstrap(metric_function value, const double *gold, const double *predicted, size_t n, size_t rounds, interval *out) {
+    *out = (interval){NAN, NAN, NAN};
+    if (!n || !rounds) return 0;
+    double *work = malloc((n * (2 + METRIC_SCRATCH) + rounds) * sizeof *work);
+    if (!work) return -1;
+    double *g = work, *p = g + n, *scratch = p + n, *figures = scratch + METRIC_SCRATCH * n;
+    out->mean = value(gold, predicted, n, scratch);
+    uint64_t state = 20220222;
+    size_t kept = 0;
+    for (size_t round = 0; round < rounds; round++) {
+        for (size_t i = 0; i < n; i++) {
+            size_t pick = (size_t)(((splitmix(&state) >> 32) * (uint64_t)n) >> 32);
+            g[i] = gold[pick];
+            p[i] = predicted[pick];
+        }
+        double figure = value(g, p, n, scratch);
+        if (!isnan(figure)) figures[kept++] = figure; /* a constant resample has no correlation */
+    }
+    if (kept && !isnan(out->mean)) {
+        qsort(figures, kept, sizeof *figures, compare_doubles);
+        out->low = quantile(figures, kept, .025);
+        out->high = quantile(figures, kept, .975);
+    }
+    free(work);
+    return 0;
+}
+
+double student_t95(size_t freedom) {
+    static const double table[] = {NAN,    12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281,
+                                   2.2010, 2.1788,  2.1604, 2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860, 2.0796,
+                                   2.0739, 2.0687,  2.0639, 2.0595, 2.0555, 2.0518, 2.0484, 2.0452, 2.0423};
+    if (freedom < sizeof table / sizeof *table) return table[freedom];
+    /* Cornish-Fisher expansion about the normal quantile z; below 1e-5 off from 30 degrees on. */
+    double z = 1.959963985, v = (double)freedom, z3 = z * z * z, z5 = z3 * z * z;
+    return z + (z3 + z) / (4 * v) + (5 * z5 + 16 * z3 + 3 * z) / (96 * v * v);
+}
+
+interval metric_over_seeds(const double *figures, size_t n) {
+    double mean = 0, square = 0;
+    for (size_t i = 0; i < n; i++) mean += figures[i] / (double)n;
+    for (size_t i = 0; i < n; i++) square += (figures[i] - mean) * (figures[i] - mean);
+    double half = n > 1 ? student_t95(n - 1) * sqrt(square / (double)(n - 1) / (double)n) : 0;
+    return (interval){mean, mean - half, mean + half};
+}

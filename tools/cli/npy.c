@@ -1,0 +1,120 @@
+/* npy.c: the .npy writer of embed. Format: numpy.lib.format version 1.0, little-endian f32, C order; the header is padded to a
+ * fixed size so that the row count can be rewritten in place. */
+#include "npy.h"
+#include "output.h"
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+uint64_t npy_hash(uint64_t hash, const void *bytes, size_t size) {
+    const unsigned char *byte = bytes;
+    for (size_t i = 0; i < size; i++) hash = (hash ^ byte[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static int write_at(const npy_file *f, const void *bytes, size_t size, off_t at) {
+    const char *from = bytes;
+    while (size) {
+        ssize_t put = pwrite(f->fd, from, size, at);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return output_failed(f->partial, errno);
+        from += put;
+        at += put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
+static off_t row_offset(const npy_file *f, size_t row) {
+    return (off_t)(NPY_HEADER + row * f->columns * sizeof(float));
+}
+
+static int write_header(const npy_file *f, int final) {
+    char header[NPY_HEADER + 1];
+    int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", f->rows,
+                        f->columns);
+    if (!final)
+        used += snprintf(header + 10 + used, sizeof header - 10 - (size_t)used, " # foveate %016" PRIx64 " %016" PRIx64,
+                         f->settings, f->input);
+    memcpy(header, "\x93NUMPY\x01\x00", 8);
+    header[8] = (char)((NPY_HEADER - 10) & 0xff);
+    header[9] = (char)((NPY_HEADER - 10) >> 8);
+    memset(header + 10 + used, ' ', (size_t)(NPY_HEADER - 10 - used));
+    header[NPY_HEADER - 1] = '\n';
+    return write_at(f, header, NPY_HEADER, 0);
+}
+
+/* Take up what a previous run left; bytes after the counted rows are cut off. */
+static int take_up(npy_file *f) {
+    char header[NPY_HEADER + 1] = "";
+    struct stat status;
+    size_t rows, columns;
+    uint64_t settings, input;
+    if (fstat(f->fd, &status)) return output_failed(f->partial, errno);
+    if (!status.st_size) return write_header(f, 0);
+    ssize_t got = pread(f->fd, header, NPY_HEADER, 0);
+    if (got != NPY_HEADER ||
+        sscanf(header + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), } # foveate %" SCNx64 " %" SCNx64, &rows,
+               &columns, &settings, &input) != 4)
+        return complain(EXIT_FAILED, "%s: not a partial result: remove it, or leave --resume out", f->partial);
+    if (columns != f->columns || settings != f->settings)
+        return complain(EXIT_FAILED, "%s: made with another model or other settings: use the same, or remove it", f->partial);
+    if (rows > (SIZE_MAX - NPY_HEADER) / sizeof(float) / columns)
+        return complain(EXIT_FAILED, "%s: not a partial result: remove it, or leave --resume out", f->partial);
+    f->rows = rows;
+    f->input = input;
+    if (status.st_size < row_offset(f, rows))
+        return complain(EXIT_FAILED, "%s: shorter than its %zu rows: remove it and start anew", f->partial, rows);
+    return ftruncate(f->fd, row_offset(f, rows)) ? output_failed(f->partial, errno) : 0;
+}
+
+int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, int resume) {
+    *f = (npy_file){
+        .fd = -1, .path = path, .columns = columns, .settings = settings, .input = NPY_HASH, .slot = -1, .keep_partial = resume};
+    struct stat target;
+    if (!stat(path, &target)) {
+        if (S_ISDIR(target.st_mode)) return output_failed(path, EISDIR);
+        if (!S_ISREG(target.st_mode))
+            return complain(EXIT_FAILED, "%s: not a plain file: an .npy file is renamed into place", path);
+        if (access(path, W_OK)) return output_failed(path, errno);
+    }
+    size_t size = strlen(path) + sizeof ".partial";
+    f->partial = malloc(size);
+    if (!f->partial) return complain_memory();
+    snprintf(f->partial, size, "%s.partial", path);
+    f->fd = open(f->partial, O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
+    if (f->fd < 0) return output_failed(f->partial, errno);
+    if (!resume) f->slot = output_guard(f->partial);
+    return resume ? take_up(f) : write_header(f, 0);
+}
+
+int npy_append(npy_file *f, const float *rows, size_t count, uint64_t input) {
+    int code = write_at(f, rows, count * f->columns * sizeof *rows, row_offset(f, f->rows));
+    if (!code && f->keep_partial && fsync(f->fd)) code = output_failed(f->partial, errno);
+    if (code) return code;
+    f->rows += count;
+    f->input = input;
+    return write_header(f, 0);
+}
+
+int npy_close(npy_file *f, int done) {
+    int code = 0;
+    if (f->fd >= 0 && done) {
+        code = write_header(f, 1);
+        if (!code && fsync(f->fd)) code = output_failed(f->partial, errno);
+    }
+    if (f->fd >= 0 && close(f->fd) && !code) code = output_failed(f->partial, errno);
+    if (f->fd >= 0 && done && !code && rename(f->partial, f->path)) code = output_failed(f->path, errno);
+    if (f->fd >= 0 && done && !code) output_sync_folder(f->path);
+    if (f->fd >= 0 && (!done || code) && !f->keep_partial) unlink(f->partial);
+    output_unguard(f->slot);
+    free(f->partial);
+    *f = (npy_file){.fd = -1, .slot = -1};
+    return done ? code : 0;
+}

@@ -1,0 +1,178 @@
+/* output.c: atomic output files, standard output, JSON. A file is written under a temporary name, synced, and renamed; so a
+ * good file is never replaced by half of one. */
+#include "output.h"
+#include "report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Unfinished files, for the signal handler. */
+enum { SLOTS = 4 };
+static char *volatile unfinished[SLOTS];
+
+static void remove_unfinished(int signal_number) {
+    for (int i = 0; i < SLOTS; i++)
+        if (unfinished[i]) unlink(unfinished[i]);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
+void output_prepare(void) {
+    static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        struct sigaction old, action = {.sa_handler = remove_unfinished};
+        sigemptyset(&action.sa_mask);
+        if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN) sigaction(ends[i], &action, NULL);
+    }
+}
+
+int output_guard(char *path) {
+    for (int i = 0; i < SLOTS; i++)
+        if (!unfinished[i]) {
+            unfinished[i] = path;
+            return i;
+        }
+    return -1;
+}
+
+void output_unguard(int slot) {
+    if (slot >= 0) unfinished[slot] = NULL;
+}
+
+int output_failed(const char *path, int error) {
+    struct pollfd reader = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    if (!path && (error == EPIPE || (poll(&reader, 1, 0) == 1 && reader.revents & POLLERR))) return EXIT_FAILED;
+    return complain(EXIT_FAILED, "%s: cannot write: %s: choose a writable place with room", path ? path : "standard output",
+                    error ? strerror(error) : "unknown error");
+}
+
+/* The mode a plain fopen would give; mkstemp's is 0600. */
+static mode_t plain_mode(void) {
+    mode_t mask = umask(0);
+    umask(mask);
+    return 0666 & ~mask;
+}
+
+int output_open(output *out, const char *path) {
+    *out = (output){.file = stdout, .slot = -1};
+    if (!path) return 0;
+    *out = (output){.path = path, .slot = -1};
+    struct stat target;
+    if (!stat(path, &target)) {
+        if (S_ISDIR(target.st_mode)) return output_failed(path, EISDIR);
+        if (access(path, W_OK)) return output_failed(path, errno);
+        /* A device or a pipe (/dev/null, /dev/stdout) cannot be replaced: it is written directly. */
+        if (!S_ISREG(target.st_mode)) {
+            out->file = fopen(path, "w");
+            return out->file ? 0 : output_failed(path, errno);
+        }
+    }
+    size_t size = strlen(path) + sizeof ".XXXXXX";
+    out->partial = malloc(size);
+    if (!out->partial) return complain_memory();
+    snprintf(out->partial, size, "%s.XXXXXX", path);
+    int fd = mkstemp(out->partial);
+    if (fd < 0) {
+        int error = errno;
+        free(out->partial);
+        out->partial = NULL;
+        return output_failed(path, error);
+    }
+    out->slot = output_guard(out->partial);
+    out->file = fchmod(fd, plain_mode()) ? NULL : fdopen(fd, "w");
+    if (out->file) return 0;
+    int error = errno;
+    close(fd);
+    output_close(out, false);
+    return output_failed(path, error);
+}
+
+void output_sync_folder(const char *path) {
+    char *folder = strdup(path);
+    if (!folder) return;
+    char *slash = strrchr(folder, '/');
+    if (slash) slash[slash == folder] = '\0';
+    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+    if (fd >= 0) {
+        fsync(fd); /* best effort: some file systems refuse, and the rename has been done */
+        close(fd);
+    }
+    free(folder);
+}
+
+int output_check(output *out) {
+    errno = 0;
+    if (!fflush(out->file) && !ferror(out->file)) return 0;
+    return output_failed(out->path, errno);
+}
+
+int output_close(output *out, bool keep) {
+    int error = 0;
+    if (out->file) {
+        errno = 0;
+        if (fflush(out->file) || ferror(out->file)) error = errno ? errno : EIO;
+        if (!error && keep && out->partial && fsync(fileno(out->file))) error = errno;
+        if (out->path && fclose(out->file) && !error) error = errno;
+    }
+    if (out->partial) {
+        if (!error && keep && rename(out->partial, out->path)) error = errno;
+        if (error || !keep) unlink(out->partial);
+        if (!error && keep) output_sync_folder(out->path);
+        output_unguard(out->slot);
+        free(out->partial);
+    }
+    const char *path = out->path;
+    *out = (output){.slot = -1};
+    return error && keep ? output_failed(path, error) : 0;
+}
+
+json_t *json_number(double number) {
+    return isfinite(number) ? json_real(number) : json_null();
+}
+
+json_t *json_text(const char *text) {
+    json_t *value = json_string(text);
+    if (value) return value;
+    char *copy = strdup(text);
+    if (!copy) return NULL;
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c >= 0x80) *c = '?';
+    value = json_string(copy);
+    free(copy);
+    return value;
+}
+
+int output_json(output *out, json_t *value, int form) {
+    if (!value) return complain_memory();
+    size_t flags = JSON_REAL_PRECISION(9) | (form == JSON_PAGES ? JSON_INDENT(2) : 0);
+    errno = 0;
+    int failed = json_dumpf(value, out->file, flags) || putc('\n', out->file) == EOF;
+    int error = errno;
+    json_decref(value);
+    return failed ? output_failed(out->path, error) : 0;
+}
+
+void output_cell(FILE *file, const char *text, size_t size, size_t columns) {
+    size_t shown = 0;
+    for (size_t i = 0; i < size; shown++) {
+        size_t next = i + 1;
+        while (next < size && ((unsigned char)text[next] & 0xc0) == 0x80) next++;
+        if (shown + 3 >= columns && size - i > columns - shown) {
+            fputs("...", file);
+            return;
+        }
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            putc(' ', file);
+        else
+            fwrite(text + i, 1, next - i, file);
+        i = next;
+    }
+}

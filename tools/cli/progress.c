@@ -1,0 +1,44 @@
+/* progress.c: rate and time left, on terminals only. */
+#include "progress.h"
+
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void progress_start(progress *p, const char *unit, bool quiet) {
+    double now = seconds_now();
+    *p = (progress){.shown = !quiet && isatty(STDERR_FILENO), .unit = unit, .start = now, .last = now};
+}
+
+void progress_update(progress *p, size_t done, size_t total) {
+    double now = seconds_now(), spent = now - p->start;
+    if (!p->shown || now - p->last < .1) return;
+    p->last = now;
+    p->drawn = true;
+    double rate = spent > 0 ? (double)done / spent : 0;
+    fprintf(stderr, "\r\033[K%zu", done);
+    if (total) fprintf(stderr, " of %zu", total);
+    fprintf(stderr, " %s, %.0f/s", p->unit, rate);
+    if (total > done && rate > 0) {
+        unsigned long left = (unsigned long)((double)(total - done) / rate);
+        fprintf(stderr, ", %lu:%02lu left", left / 60, left % 60);
+    }
+    fflush(stderr);
+}
+
+int progress_callback(void *context, size_t done, size_t total) {
+    progress *p = context;
+    progress_update(p, p->base + done, p->base ? 0 : total);
+    return 0;
+}
+
+void progress_end(progress *p) {
+    if (p->drawn) fputs("\r\033[K", stderr);
+    p->drawn = false;
+}

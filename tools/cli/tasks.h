@@ -1,0 +1,40 @@
+/* tasks.h: the evaluation tasks as rows of data, and reading their files. */
+#ifndef FOVEATE_CLI_TASKS_H
+#define FOVEATE_CLI_TASKS_H
+
+#include "foveate/foveate.h"
+#include "metrics.h"
+
+#include <stdbool.h>
+
+typedef struct task {
+    const char *name, *title;
+    /* Column names of a file with a header (or keys of JSON lines); b is NULL for single texts. */
+    const char *a, *b, *label;
+    /* Columns of a file without a header, or -1 where the format always has one. */
+    int bare_a, bare_b, bare_label, bare_columns;
+    bool regression;     /* the label is a score */
+    bool json_lines;     /* {"text", "label"} per line, perhaps .xz */
+    const char *dropped; /* rows with this label are no examples */
+    size_t max_length;   /* default; 0: the model's limit */
+    size_t metric_count;
+    metric metrics[3]; /* the first is the task's figure */
+} task;
+
+const task *task_at(size_t index); /* NULL past the end */
+const task *task_find(const char *name);
+
+typedef struct dataset {
+    fov_text *texts;
+    double *gold; /* class id, or score */
+    size_t count;
+    size_t dropped;
+    char *bytes;
+} dataset;
+
+/* Read the first `limit` examples (0: all) of a task file; for IMDB the first half of them negative and the rest positive. Label
+ * names are looked up in the model. 0 or an exit code (message printed, with line and column). */
+int dataset_read(dataset *data, const task *t, const char *path, const fov_model *model, size_t limit);
+void dataset_free(dataset *data);
+
+#endif
