@@ -48,15 +48,18 @@ static outcome *run_all(const fov_session_options *options) {
     return run_some(options, texts, TINY_TEXTS);
 }
 
-static void check_outcomes(outcome *a, outcome *b, bool same) {
-    if (same) {
-        assert_memory_equal(a->logits, b->logits, sizeof a->logits);
-        assert_memory_equal(a->vectors, b->vectors, sizeof a->vectors);
-    } else {
-        for (size_t i = 0; i < TINY_TEXTS; i++) {
-            assert_memory_not_equal(a->logits[i], b->logits[i], sizeof a->logits[i]);
-            assert_memory_not_equal(a->vectors[i], b->vectors[i], sizeof a->vectors[i]);
-        }
+static void check_same(const outcome *a, outcome *b) {
+    assert_memory_equal(a->logits, b->logits, sizeof a->logits);
+    assert_memory_equal(a->vectors, b->vectors, sizeof a->vectors);
+    free(b);
+}
+
+/* Short texts may be exact throughout; the two long ones have tokens that nobody looks at, which every setting samples. */
+static void check_other(const outcome *a, outcome *b) {
+    static const size_t sampled[] = {2, 10};
+    for (size_t i = 0; i < COUNT(sampled); i++) {
+        assert_memory_not_equal(a->logits[sampled[i]], b->logits[sampled[i]], sizeof a->logits[0]);
+        assert_memory_not_equal(a->vectors[sampled[i]], b->vectors[sampled[i]], sizeof a->vectors[0]);
     }
     free(b);
 }
@@ -192,11 +195,11 @@ static void test_threads_and_batches(void **state) {
         static const unsigned threads[] = {2, 5};
         for (size_t i = 0; i < COUNT(threads); i++) {
             options.threads = threads[i];
-            check_outcomes(all, run_all(&options), true);
+            check_same(all, run_all(&options));
         }
         options.batch_tokens = 128;
-        options.max_length = 170; /* no text is longer, so batches may be small: 170 tokens */
-        check_outcomes(all, run_all(&options), true);
+        options.max_length = 128; /* no text is longer, so that a batch may be as small */
+        check_same(all, run_all(&options));
         free(all);
     }
 }
@@ -225,15 +228,15 @@ static void test_seeds(void **state) {
         fov_session_options options = {.values = settings_exact[s], .seed = 3};
         outcome *all = run_all(&options);
         options.seed = 4; /* means nothing to an exact method */
-        check_outcomes(all, run_all(&options), true);
+        check_same(all, run_all(&options));
         free(all);
     }
     for (size_t s = 0; s < COUNT(settings_random); s++) {
         fov_session_options options = {.values = settings_random[s], .seed = 3};
         outcome *all = run_all(&options);
-        check_outcomes(all, run_all(&options), true);
+        check_same(all, run_all(&options));
         options.seed = 4;
-        check_outcomes(all, run_all(&options), false);
+        check_other(all, run_all(&options));
         free(all);
     }
 }
@@ -262,7 +265,7 @@ static void test_exact_limit(void **state) {
     outcome *exact = run_all(&options);
     for (size_t s = 0; s < COUNT(names); s++) {
         options.values = names[s];
-        check_outcomes(exact, run_all(&options), true);
+        check_same(exact, run_all(&options));
     }
     free(exact);
 }
