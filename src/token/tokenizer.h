@@ -5,6 +5,7 @@
 #ifndef FOV_TOKEN_TOKENIZER_H
 #define FOV_TOKEN_TOKENIZER_H
 
+#include "token/shortword.h"
 #include "token/token.h"
 #include "token/trie.h"
 
@@ -37,9 +38,11 @@ struct fov_tokenizer {
     size_t added_count;
     bool added_first[256]; /* an added token begins with this byte */
     int lower_case, strip_accents, chinese_chars;
-    uint8_t fold[256];      /* normalize.c's table of ASCII; fov_words_prepare() */
-    size_t max_chars;       /* a longer word is [UNK] */
-    fov_trie first, inside; /* pieces that begin a word; pieces that continue one, without their prefix */
+    uint8_t fold[256];           /* normalize.c's table of ASCII; fov_words_prepare() */
+    int32_t punct[128];          /* ids of ASCII punctuation */
+    size_t max_chars;            /* a longer word is [UNK] */
+    fov_trie first, inside;      /* pieces that begin a word; pieces that continue one, without their prefix */
+    fov_short_words short_words; /* those of `first` that are short and plain */
 };
 
 /* One piece of a vocabulary on its way into a tokenizer; order decides between equal texts: the last wins. */
@@ -68,7 +71,7 @@ size_t fov_space_after(const uint8_t *text, size_t size);
 
 /* BERT's words through WordPiece. */
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment);
-void fov_words_prepare(fov_tokenizer *tokenizer); /* once the options are set */
+void fov_words_prepare(fov_tokenizer *tokenizer); /* once options and pieces are set */
 size_t fov_words_bytes(const fov_tokenizer *tokenizer);
 /* Ids of one normalised word into ids[size]; returns their count. */
 size_t fov_wordpiece_split(const fov_tokenizer *tokenizer, const uint8_t *word, size_t size, int32_t *ids);

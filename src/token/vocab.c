@@ -52,6 +52,7 @@ fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *p
         at += pieces[i].size + 1;
     }
     status = fov_trie_build(&tokenizer->first, keys, count, where, allocator, error);
+    if (!status) status = fov_short_words_build(&tokenizer->short_words, keys, count, where, allocator, error);
     if (status) goto end;
     for (size_t i = 0; i < count; i++) {
         if (keys[i].size < prefix_size || memcmp(keys[i].text, prefix, prefix_size)) continue;
@@ -140,14 +141,15 @@ fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tok
     made->lower_case = options->lower_case;
     made->strip_accents = options->strip_accents;
     made->chinese_chars = options->chinese_chars;
-    fov_words_prepare(made);
     status = read_lines(made, text, size, where, error);
     if (!status) status = find_specials(made, options, where, error);
-    if (status)
+    if (status) {
         fov_tokenizer_free(made);
-    else
-        *tokenizer = made;
-    return status;
+        return status;
+    }
+    fov_words_prepare(made);
+    *tokenizer = made;
+    return FOV_OK;
 }
 
 void fov_tokenizer_free(fov_tokenizer *tokenizer) {
@@ -155,6 +157,7 @@ void fov_tokenizer_free(fov_tokenizer *tokenizer) {
     const fov_allocator *allocator = tokenizer->allocator;
     fov_trie_free(&tokenizer->first, allocator);
     fov_trie_free(&tokenizer->inside, allocator);
+    fov_short_words_free(&tokenizer->short_words, allocator);
     fov_release(allocator, tokenizer->pool);
     fov_release(allocator, tokenizer->pieces);
     fov_release(allocator, tokenizer->added);
