@@ -14,7 +14,6 @@ typedef struct fov_added_token {
     const char *text; /* in the tokenizer's pool */
     size_t size;
     int32_t id;
-    bool strip_left, strip_right; /* takes the white space beside it along */
 } fov_added_token;
 
 /* Scratch of one segment. */
@@ -36,6 +35,7 @@ struct fov_tokenizer {
     fov_special_ids special;
     fov_added_token *added;
     size_t added_count;
+    fov_trie added_trie;
     bool added_first[256]; /* an added token begins with this byte */
     int lower_case, strip_accents, chinese_chars;
     uint8_t fold[256];           /* normalize.c's table of ASCII; fov_words_prepare() */
@@ -61,13 +61,10 @@ fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *p
 enum { FOV_MAX_IDS = 1 << 22 };
 /* Id of a piece; -1 when there is none. */
 int32_t fov_tokenizer_find(const fov_tokenizer *tokenizer, const char *text, size_t size);
-/* Index ->added by first byte, once it is complete. */
-void fov_added_index(fov_tokenizer *tokenizer);
-/* The first added token at or after `from`: its place in `added` or NULL, and where it begins in *at. Leftmost, then longest. */
-const fov_added_token *fov_added_next(const fov_tokenizer *tokenizer, const uint8_t *text, size_t size, size_t from, size_t *at);
-/* White space at the start or the end of a text, in bytes. */
-size_t fov_space_before(const uint8_t *text, size_t size);
-size_t fov_space_after(const uint8_t *text, size_t size);
+/* Make ->added searchable, once it is complete. */
+fov_status fov_added_index(fov_tokenizer *tokenizer, const char *where, fov_error *error);
+/* The first added token at or after *at: its size, its id, and where it begins in *at. 0: none, *at = size. */
+size_t fov_added_next(const fov_tokenizer *tokenizer, const uint8_t *text, size_t size, size_t *at, int32_t *id);
 
 /* BERT's words through WordPiece. */
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment);
