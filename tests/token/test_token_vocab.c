@@ -164,8 +164,8 @@ static void json_loads(void **state) {
     assert_int_equal(fov_tokenizer_size(t), 7);
     assert_string_equal(fov_tokenizer_piece(t, 5), "<X>");
     fov_tokenizer_free(t);
-    t = json(FILE_("", NORMALIZER, PRE, TEMPLATE(SEP_STEP, "1", "[2]"), MODEL), FOV_OK);
-    EXPECT(t, "ab", 3, 4);
+    t = json(FILE_("", NORMALIZER, PRE, TEMPLATE(SEP_STEP, "1", "[2]"), MODEL_(PIECES ",\"abcde\":5", "4")), FOV_OK);
+    EXPECT(t, "ab abcde a a a", 3, 4, 0, 3, 3, 3); /* a piece, but more than four characters */
     fov_tokenizer_free(t);
 }
 
