@@ -22,3 +22,20 @@ file(RELATIVE_PATH FOV_PC_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_
 string(REGEX REPLACE "/$" "" FOV_PC_PREFIX "${FOV_PC_PREFIX}")
 configure_file(${CMAKE_CURRENT_LIST_DIR}/foveate.pc.in ${PROJECT_BINARY_DIR}/foveate.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/foveate.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# Man page and shell completions, written by the program from its own tables.
+if(NOT CMAKE_C_FLAGS MATCHES "-fsanitize" AND NOT CMAKE_CROSSCOMPILING)
+  set(share ${PROJECT_BINARY_DIR}/share)
+  add_custom_command(OUTPUT ${share}/foveate.1 ${share}/foveate.bash ${share}/_foveate ${share}/foveate.fish
+    COMMAND ${CMAKE_COMMAND} -E make_directory ${share}
+    COMMAND foveate_cli help --man > ${share}/foveate.1
+    COMMAND foveate_cli completion bash > ${share}/foveate.bash
+    COMMAND foveate_cli completion zsh > ${share}/_foveate
+    COMMAND foveate_cli completion fish > ${share}/foveate.fish
+    DEPENDS foveate_cli VERBATIM)
+  add_custom_target(foveate_share ALL DEPENDS ${share}/foveate.1)
+  install(FILES ${share}/foveate.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+  install(FILES ${share}/foveate.bash RENAME foveate DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions)
+  install(FILES ${share}/_foveate DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+  install(FILES ${share}/foveate.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()

@@ -30,12 +30,12 @@ static size_t workspace(const fov_attention_size *size) {
 typedef struct job {
     const fov_attention_run *run;
     const fov_attention *p;
-    const fov_attention_weights *w;
+    const fov_attention_weight_set *w;
     size_t per_thread; /* bytes */
     size_t longest;
 } job;
 
-static job job_of(const fov_attention_run *run, const fov_attention *p, const fov_attention_weights *w) {
+static job job_of(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *w) {
     job j = {run, p, w, 0, 0};
     for (size_t b = 0; b < p->texts; b++) {
         size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
@@ -62,17 +62,21 @@ typedef struct head_view {
     const uint32_t *y_query;
 } head_view;
 
+static size_t start_of(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
+    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
+}
+
 static head_view view_of(const fov_attention *p, size_t text, size_t head) {
-    size_t column = head * p->head_size;
+    size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
     head_view view = {
-        .queries = p->q_offsets[text + 1] - p->q_offsets[text],
-        .keys = p->k_offsets[text + 1] - p->k_offsets[text],
-        .outputs = p->y_offsets[text + 1] - p->y_offsets[text],
-        .q = p->q + p->q_offsets[text] * p->ldq + column,
-        .k = p->k + p->k_offsets[text] * p->ldk + column,
-        .y = p->y ? p->y + p->y_offsets[text] * p->ldy + column : NULL,
-        .v = p->v ? p->v + p->k_offsets[text] * p->ldv + column : NULL,
-        .y_query = p->y_query ? p->y_query + p->y_offsets[text] : NULL,
+        .queries = p->q_offsets[text + 1] - q,
+        .keys = p->k_offsets[text + 1] - k,
+        .outputs = p->y_offsets[text + 1] - y,
+        .q = p->q + start_of(p->q_strides, text, q, p->ldq, head, d),
+        .k = p->k + start_of(p->k_strides, text, k, p->ldk, head, d),
+        .v = p->v ? p->v + start_of(p->v_strides, text, k, p->ldv, head, d) : NULL,
+        .y = p->y ? p->y + start_of(p->y_strides, text, y, p->ldy, head, d) : NULL,
+        .y_query = p->y_query ? p->y_query + y : NULL,
     };
     return view;
 }
@@ -152,7 +156,7 @@ static void weights_task(void *context, size_t index, unsigned thread) {
     }
 }
 
-static void weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weights *out) {
+static void weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *out) {
     job j = job_of(run, p, out);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), weights_task, &j);
 }
@@ -166,7 +170,7 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     value_rows(j, &h, weights_of(j, index / p->heads, index % p->heads, &h), h.y_query, h.outputs, &s, h.y);
 }
 
-static void apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weights *in) {
+static void apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *in) {
     job j = job_of(run, p, in);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), apply_task, &j);
 }

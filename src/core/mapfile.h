@@ -11,7 +11,8 @@ typedef struct fov_mapfile {
     size_t size;
 } fov_mapfile;
 
-/* Map a regular file. An empty file gives data = NULL, size = 0. FOV_ERR_IO names the path and the reason. */
+/* Map a regular file, which must not shrink while it is mapped. An empty file gives data = NULL, size = 0. FOV_ERR_IO names the
+ * path and the reason. */
 fov_status fov_mapfile_open(fov_mapfile *file, const char *path, fov_error *error);
 void fov_mapfile_close(fov_mapfile *file);
 /* Tell the system that [data, data + size) of a mapping will not be read soon: its pages leave this process's memory. */

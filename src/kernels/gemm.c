@@ -3,10 +3,13 @@
 #include "kernels/gemm.h"
 
 #include "core/threads.h"
+#include "kernels/tile.h"
 
 enum {
-    TASKS_PER_THREAD = 4,   /* of a whole call: evens out threads that the system disturbs */
-    TASK_LEAST = 256 * 1024 /* multiply-adds below which a task is not cut further, unless threads would idle */
+    TASKS_PER_THREAD = 8,     /* of a whole call, when there is enough to do: evens out threads that the system disturbs */
+    PANELS_LEAST = 4,         /* of a task, unless threads would idle: packing 1 row costs 1 / 10 of a panel */
+    ROWS_FEW = 4,             /* up to here a call is bound by reading W: one run of panels for each thread */
+    WORK_PARALLEL = 64 * 1024 /* multiply-adds below which waking a thread costs more than it gives */
 };
 
 typedef struct cut {
@@ -24,16 +27,16 @@ typedef struct job {
 static cut cut_of(const job *j, const fov_gemm *g) {
     const size_t panels = fov_panels(g->m);
     if (!g->n || !panels) return (cut){0, 0};
-    const size_t rows = (g->n + FOV_GEMM_ROWS - 1) / FOV_GEMM_ROWS;
+    const size_t rows = (g->n + FOV_GEMM_ROWS - 1) / FOV_GEMM_ROWS, blocks = rows * panels;
     if (j->threads <= 1) return (cut){rows, 1};
-    const size_t threads = j->threads, wanted = (TASKS_PER_THREAD * threads + j->count - 1) / j->count;
-    const size_t work = g->n * g->m * (g->k ? g->k : 1) / TASK_LEAST + 1; /* as many tasks as are worth their start */
-    const size_t idle = (threads + j->count - 1) / j->count;              /* fewer tasks leave threads idle */
-    size_t tasks = wanted < work ? wanted : work;
-    if (tasks < idle) tasks = idle;
-    size_t columns = (tasks + rows - 1) / rows;
-    if (columns > panels) columns = panels;
-    return (cut){rows, columns};
+    const size_t per_thread = g->n <= ROWS_FEW ? 1 : 2, threads = j->threads;
+    const size_t wanted = (TASKS_PER_THREAD * threads + j->count - 1) / j->count;
+    const size_t needed = (per_thread * threads + j->count - 1) / j->count;
+    size_t chunk = g->n <= ROWS_FEW ? panels : blocks / wanted;
+    if (chunk < PANELS_LEAST) chunk = PANELS_LEAST;
+    if (chunk > FOV_TILE_GROUP && g->n > ROWS_FEW) chunk = FOV_TILE_GROUP;
+    if (rows * ((panels + chunk - 1) / chunk) < needed) chunk = (blocks + needed - 1) / needed;
+    return (cut){rows, (panels + chunk - 1) / chunk};
 }
 
 static void run_task(void *context, size_t index, unsigned thread) {
@@ -48,6 +51,9 @@ static void run_task(void *context, size_t index, unsigned thread) {
 }
 
 void fov_gemm_run_all(const fov_kernels *kernels, const fov_gemm *gemms, size_t count, unsigned threads, float *scratch) {
+    size_t work = 0;
+    for (size_t i = 0; i < count && work < WORK_PARALLEL; i++) work += gemms[i].n * gemms[i].m * gemms[i].k;
+    if (work < WORK_PARALLEL) threads = 1;
     job j = {kernels, gemms, count, 0, threads, scratch};
     for (size_t i = 0; i < count; i++) {
         const cut c = cut_of(&j, &gemms[i]);

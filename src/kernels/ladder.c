@@ -29,6 +29,7 @@ static const struct {
 } ladder[] = {
     {&fov_tier_ref, always},
 #if defined(__x86_64__)
+    {&fov_tier_avx2, has_avx2},
     {&fov_tier_avx512, has_avx512},
 #endif
 };
@@ -76,6 +77,7 @@ const char *const *fov_kernels_names(void) {
     static const char *const names[] = {
         "ref",
 #if defined(__x86_64__)
+        "avx2",
         "avx512",
 #endif
         NULL

@@ -306,7 +306,7 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
         p.q_offsets += b;
         p.k_offsets += b;
         p.y_offsets += b;
-        fov_attention_weights w = {e->weights, e->starts + b, e->col_max, e->values->needs_energy ? e->col_energy : NULL};
+        fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->values->needs_energy ? e->col_energy : NULL};
         e->attention->weights(run, &p, &w);
         if (r->importance) report_importance(e, r, &p);
         run_values(e, r, &p);

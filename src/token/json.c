@@ -228,7 +228,10 @@ static fov_status read_root(reader *r) {
     if (!status) status = check_added(r);
     if (!status) status = read_unknown(r);
     if (!status) status = read_processor(r);
-    if (!status) fov_added_index(r->tokenizer);
+    if (!status) {
+        fov_added_index(r->tokenizer);
+        fov_words_prepare(r->tokenizer);
+    }
     return status;
 }
 

@@ -103,6 +103,37 @@ static void put_raw(words *w, uint32_t code) {
     if (apart) end_word(w);
 }
 
+/* What the fast path does with a byte; a value from FOLDED on is a word's byte in its final form. */
+enum { OTHER, SPACE, DROP, PUNCT, FOLDED = 0x20 };
+
+void fov_words_prepare(fov_tokenizer *tokenizer) {
+    for (uint32_t c = 0; c < 256; c++) {
+        unsigned flags = c < 0x80 ? fov_unicode_of(c) : 0;
+        uint32_t lower[2] = {c, 0};
+        if (tokenizer->lower_case && c < 0x80) fov_unicode_lowercase(c, lower);
+        tokenizer->fold[c] = (uint8_t)(c >= 0x80              ? OTHER
+                                       : flags & FOV_CP_DROP  ? DROP
+                                       : flags & FOV_CP_SPACE ? SPACE
+                                       : flags & FOV_CP_PUNCT ? PUNCT
+                                                              : lower[0]);
+    }
+}
+
+/* A stretch of a word in plain ASCII; returns its size. */
+static size_t put_ascii(words *w, const uint8_t *text, size_t size) {
+    if (w->run_count) flush_run(w);
+    size_t at = 0, room = w->tokenizer->max_chars > w->chars ? w->tokenizer->max_chars - w->chars : 0;
+    const uint8_t *fold = w->tokenizer->fold;
+    uint8_t *out = w->word + w->bytes, c;
+    if (room > size) room = size;
+    for (; at < room && (c = fold[text[at]]) >= FOLDED; at++) out[at] = c;
+    w->bytes += at;
+    if (at == room)
+        while (at < size && fold[text[at]] >= FOLDED) at++;
+    w->chars += at;
+    return at;
+}
+
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment) {
     uint8_t *work = segment->work;
     words w = {.tokenizer = tokenizer,
@@ -110,14 +141,29 @@ void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment)
                .word = work + 2 * sizeof(uint32_t) * (tokenizer->max_chars + 1),
                .ids = segment->ids};
     const uint8_t *text = segment->text;
+    size_t size = segment->size;
     segment->invalid = 0;
-    for (size_t at = 0; at < segment->size;) {
-        uint32_t code;
-        at += fov_utf8_decode(text + at, segment->size - at, &code);
-        if (code == FOV_INVALID)
-            segment->invalid++; /* U+FFFD, which cleaning drops */
-        else
-            put_raw(&w, code);
+    for (size_t at = 0; at < size;) {
+        uint8_t kind = tokenizer->fold[text[at]];
+        if (kind >= FOLDED) {
+            at += put_ascii(&w, text + at, size - at);
+        } else if (kind == SPACE) {
+            end_word(&w);
+            at++;
+        } else if (kind == PUNCT) {
+            end_word(&w);
+            append(&w, text[at++]);
+            end_word(&w);
+        } else if (kind == DROP) {
+            at++;
+        } else {
+            uint32_t code;
+            at += fov_utf8_decode(text + at, size - at, &code);
+            if (code == FOV_INVALID)
+                segment->invalid++; /* U+FFFD, which cleaning drops */
+            else
+                put_raw(&w, code);
+        }
     }
     end_word(&w);
     segment->count = w.count;

@@ -37,6 +37,7 @@ struct fov_tokenizer {
     size_t added_count;
     bool added_first[256]; /* an added token begins with this byte */
     int lower_case, strip_accents, chinese_chars;
+    uint8_t fold[256];      /* normalize.c's table of ASCII; fov_words_prepare() */
     size_t max_chars;       /* a longer word is [UNK] */
     fov_trie first, inside; /* pieces that begin a word; pieces that continue one, without their prefix */
 };
@@ -67,6 +68,7 @@ size_t fov_space_after(const uint8_t *text, size_t size);
 
 /* BERT's words through WordPiece. */
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment);
+void fov_words_prepare(fov_tokenizer *tokenizer); /* once the options are set */
 size_t fov_words_bytes(const fov_tokenizer *tokenizer);
 /* Ids of one normalised word into ids[size]; returns their count. */
 size_t fov_wordpiece_split(const fov_tokenizer *tokenizer, const uint8_t *word, size_t size, int32_t *ids);

@@ -140,6 +140,7 @@ fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tok
     made->lower_case = options->lower_case;
     made->strip_accents = options->strip_accents;
     made->chinese_chars = options->chinese_chars;
+    fov_words_prepare(made);
     status = read_lines(made, text, size, where, error);
     if (!status) status = find_specials(made, options, where, error);
     if (status)

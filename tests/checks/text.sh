@@ -11,7 +11,7 @@ FNR == 1 { files++ }
 /\t/ && FILENAME !~ /Makefile$/ { fail("tab") }
 /\r/ { fail("carriage return") }
 /[ \t]$/ { fail("trailing blank") }
-FILENAME ~ /\.[ch]$/ && /(TO)(DO)|(FIX)(ME)|(XX)(X)/ { fail("leftover marker") }
+FILENAME ~ /\.[ch]$/ && /(TO)(DO)|(FIX)(ME)|(^|[^X])XXX([^X]|$)/ { fail("leftover marker") }
 END {
     if (!bad) printf "%d files\n", files
     exit bad

@@ -4,6 +4,7 @@
 set -eu
 build=$1 cc=$2 cxx=${3-}
 here=$(cd "$(dirname "$0")" && pwd)
+model=$here/../../models/tiny-sentiment
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -15,7 +16,7 @@ set -- -DCMAKE_C_COMPILER="$cc" -DCMAKE_PREFIX_PATH="$work/prefix"
 { cmake -G Ninja -S "$here" -B "$work/cmake" "$@" && cmake --build "$work/cmake"; } >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 for program in c_shared c_static ${cxx:+cpp_shared}; do
     printf 'find_package %s: ' "$program"
-    "$work/cmake/$program"
+    "$work/cmake/$program" "$model"
 done
 
 pc=$(find "$work/prefix" -name foveate.pc)
@@ -34,5 +35,5 @@ pkg-config --exists --print-errors 'foveate >= 0.1.0'
 }
 for program in c ${cxx:+cpp} static; do
     printf 'pkg-config %s: ' "$program"
-    "$work/$program"
+    "$work/$program" "$model"
 done

@@ -3,7 +3,7 @@
 
 #include "kernels/avx512/avx512.h"
 
-enum { ROWS = 14, AHEAD = 16 /* rows of W prefetched */ };
+enum { ROWS = 14, FEW = 4, AHEAD = 16 /* rows of W prefetched */ };
 
 /* Bias, activation and residual of finished sums. */
 static void finish(const fov_tile *t) {
@@ -39,8 +39,10 @@ __attribute__((always_inline)) static inline void tile_rows(const fov_tile *t, c
     const float *a = t->a, *b = t->b;
     for (size_t k = t->k; k; k--) {
         const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
-        _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL + 16), _MM_HINT_T0);
+        if (rows <= FEW) {
+            _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL), _MM_HINT_T0);
+            _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL + 16), _MM_HINT_T0);
+        }
         FOV_UNROLL
         for (size_t i = 0; i < rows; i++) {
             const __m512 x = _mm512_set1_ps(a[i * FOV_TILE_STRIDE]);

@@ -1,0 +1,86 @@
+/* attention.h: attention and value estimators on raw buffers, for researchers and other engines.
+ *
+ * Letters: B texts, T tokens, H heads, D head size, d input features, N tokens of all texts. f32 throughout. Nothing here
+ * allocates, except fov_projection_create; scratch is the caller's: ask *_workspace for its size, pass a block of at least that
+ * size aligned to 64 bytes. Calls on distinct outputs and workspaces may run at the same time. A text's result is the same bits
+ * whatever the other texts and the thread count are. Errors as in foveate.h.
+ */
+#ifndef FOVEATE_ATTENTION_H
+#define FOVEATE_ATTENTION_H
+
+#include "foveate/foveate.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Distances in floats. All zero: rows of H * D side by side ([N, H, D]; B texts of equal T: [B, T, H, D]).
+ * [B, H, T, D] is {.text = H * T * D, .head = T * D, .row = D}. */
+typedef struct fov_strides {
+    size_t text; /* ignored where offsets are given */
+    size_t head, row;
+} fov_strides;
+
+/* Y = A V, A = softmax(scale Q K^T) over the keys that `method` joins (Vaswani et al. 2017, eq. 1). */
+typedef struct fov_attention_problem {
+    const char *method; /* as --attention; NULL: "dense" */
+    size_t texts, heads, head_size;
+    size_t queries, keys;                /* rows of every text, where the offsets are NULL */
+    const size_t *q_offsets, *k_offsets; /* [B + 1] or NULL: text b has rows [offsets[b], offsets[b + 1]) */
+    const float *q, *k, *v;
+    float *y; /* must not overlap q, k or v */
+    fov_strides q_strides, k_strides, v_strides, y_strides;
+    float scale;      /* 0: 1 / sqrt(D) */
+    unsigned threads; /* 1..256; 0: default of the machine */
+} fov_attention_problem;
+
+/* Bytes of workspace for any of the calls below on this problem. Pointers to data are not read. */
+FOV_API fov_status fov_attention_workspace(const fov_attention_problem *problem, size_t *bytes, fov_error *error);
+
+/* Y, with the weights never stored: memory linear in T. A text without keys gives rows of zeros. */
+FOV_API fov_status fov_attention_forward(const fov_attention_problem *problem, void *workspace, size_t bytes, fov_error *error);
+
+/* Softmax-family methods only. Weights A, text by text and head by head: [sum over texts of H * queries * keys]; and, where not
+ * NULL, the importance of every key: col_max, col_energy [H, N]: maximum and sum of squares of its column of A over the text's
+ * queries. v and y are not used. */
+FOV_API fov_status fov_attention_weights(const fov_attention_problem *problem, float *weights, float *col_max, float *col_energy,
+                                         void *workspace, size_t bytes, fov_error *error);
+
+/* Y = A V with weights of the call above. q and k are not used. */
+FOV_API fov_status fov_attention_apply(const fov_attention_problem *problem, const float *weights, void *workspace, size_t bytes,
+                                       fov_error *error);
+
+/* A value projection V = X W^T + b bound to an estimator. Immutable; shared by threads. */
+typedef struct fov_projection fov_projection;
+
+/* `method` as --values (NULL: "exact"); weight [H * D, d] as in a checkpoint; bias [H * D] or NULL. Both are copied.
+ * Free with fov_projection_free. allocator NULL: C library. */
+FOV_API fov_status fov_projection_create(const char *method, const float *weight, const float *bias, size_t width, size_t heads,
+                                         size_t head_size, const fov_allocator *allocator, fov_projection **projection,
+                                         fov_error *error);
+FOV_API void fov_projection_free(fov_projection *projection); /* NULL is allowed */
+
+typedef struct fov_projection_problem {
+    size_t texts;
+    const size_t *offsets;   /* [B + 1] rows of x and v, from 0; N = offsets[B] */
+    const float *x;          /* [N, d] */
+    float *v;                /* [N, H * D] */
+    const float *col_max;    /* [H, N] from fov_attention_weights; may be NULL where the method does not need importance */
+    const float *col_energy; /* [H, N], likewise */
+    const uint64_t *hashes;  /* [B] key of each text's draws; NULL: the text's number */
+    uint64_t seed;
+    uint32_t layer;   /* part of the key */
+    unsigned threads; /* 0: default of the machine */
+    float *work;      /* [N] or NULL: share of the exact cost spent on each token, mean over heads */
+} fov_projection_problem;
+
+FOV_API fov_status fov_projection_workspace(const fov_projection *projection, const fov_projection_problem *problem, size_t *bytes,
+                                            fov_error *error);
+/* V, and in *multiply_adds (when not NULL) the multiply-adds done. */
+FOV_API fov_status fov_projection_run(const fov_projection *projection, const fov_projection_problem *problem, void *workspace,
+                                      size_t bytes, double *multiply_adds, fov_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

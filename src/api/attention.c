@@ -1,0 +1,177 @@
+/* attention.c: the raw-buffer interface: checks, strides and workspace around the attention room. */
+#include "foveate/attention.h"
+
+#include <math.h>
+#include <stdint.h>
+
+#include "attention/attention.h"
+#include "core/memory.h"
+#include "core/status.h"
+#include "core/threads.h"
+
+/* A public problem made ready to run. */
+typedef struct prepared {
+    fov_setting setting;
+    const fov_attention_row *row;
+    const fov_kernels *kernels;
+    unsigned threads;
+    size_t longest;
+    size_t *q_offsets, *k_offsets, *starts;
+    void *scratch;
+    fov_attention problem;
+} prepared;
+
+static size_t rows_of(const size_t *offsets, size_t uniform, size_t text) {
+    return offsets ? offsets[text + 1] - offsets[text] : uniform;
+}
+
+static fov_status check(const fov_attention_problem *p, prepared *r, fov_error *error) {
+    const char *where = "fov_attention_problem";
+    if (!p) return fov_fail(error, FOV_ERR_ARGUMENT, where, "problem must not be NULL");
+    if (!p->heads || !p->head_size) return fov_fail(error, FOV_ERR_ARGUMENT, where, "heads and head_size must not be 0");
+    if (p->threads > FOV_MAX_THREADS)
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "%u threads; at most %d", p->threads, FOV_MAX_THREADS);
+    if (!(p->scale >= 0) || isinf(p->scale))
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "scale must be finite and not negative");
+    for (size_t b = 0; b < p->texts; b++)
+        if ((p->q_offsets && p->q_offsets[b] > p->q_offsets[b + 1]) || (p->k_offsets && p->k_offsets[b] > p->k_offsets[b + 1]))
+            return fov_fail(error, FOV_ERR_ARGUMENT, where, "offsets of text %zu decrease", b);
+    size_t count;
+    const fov_method_info *const *infos = fov_attention_infos(&count);
+    fov_status status = fov_setting_parse(&r->setting, infos, count, p->method ? p->method : "dense", error);
+    if (status) return status;
+    r->row = fov_attention_row_of(&r->setting);
+    r->kernels = fov_kernels_get(error);
+    if (!r->kernels) return FOV_ERR_UNSUPPORTED;
+    r->threads = p->threads ? p->threads : fov_threads_default();
+    for (size_t b = 0; b < p->texts; b++) {
+        size_t keys = rows_of(p->k_offsets, p->keys, b), queries = rows_of(p->q_offsets, p->queries, b);
+        if (keys > r->longest) r->longest = keys;
+        if (queries > r->longest) r->longest = queries;
+    }
+    return FOV_OK;
+}
+
+static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *r) {
+    fov_attention_size size = {r->longest, p->head_size, r->threads};
+    r->q_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
+    r->k_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
+    r->starts = fov_arena_take(arena, p->texts, sizeof(size_t));
+    r->scratch = fov_arena_take(arena, r->row->workspace(&size), 1);
+    return arena->used;
+}
+
+fov_status fov_attention_workspace(const fov_attention_problem *p, size_t *bytes, fov_error *error) {
+    prepared r = {0};
+    if (!bytes) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_attention_workspace", "bytes must not be NULL");
+    fov_status status = check(p, &r, error);
+    if (status) return status;
+    fov_arena arena = {0};
+    *bytes = carve(&arena, p, &r);
+    return FOV_OK;
+}
+
+static fov_strides filled(fov_strides s, const fov_attention_problem *p, const size_t *offsets, size_t rows) {
+    if (!s.row) s.row = p->heads * p->head_size;
+    if (!s.head) s.head = p->head_size;
+    if (offsets)
+        s.text = 0;
+    else if (!s.text)
+        s.text = rows * s.row;
+    return s;
+}
+
+static fov_attention_strides inner(fov_strides s) {
+    return (fov_attention_strides){s.head, s.text};
+}
+
+static fov_status prepare(const fov_attention_problem *p, prepared *r, void *workspace, size_t bytes, fov_error *error) {
+    fov_status status = check(p, r, error);
+    if (status) return status;
+    if (!workspace || (uintptr_t)workspace % FOV_ALIGN)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "must be aligned to %d bytes and not NULL", FOV_ALIGN);
+    fov_arena arena = {workspace, 0, bytes, false};
+    size_t need = carve(&arena, p, r);
+    if (arena.overflow) return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "%zu bytes given, %zu needed", bytes, need);
+    size_t cells = 0;
+    r->q_offsets[0] = p->q_offsets ? p->q_offsets[0] : 0;
+    r->k_offsets[0] = p->k_offsets ? p->k_offsets[0] : 0;
+    for (size_t b = 0; b < p->texts; b++) {
+        size_t queries = rows_of(p->q_offsets, p->queries, b), keys = rows_of(p->k_offsets, p->keys, b);
+        r->q_offsets[b + 1] = r->q_offsets[b] + queries;
+        r->k_offsets[b + 1] = r->k_offsets[b] + keys;
+        r->starts[b] = cells;
+        cells += queries * keys;
+    }
+    fov_strides q = filled(p->q_strides, p, p->q_offsets, p->queries), k = filled(p->k_strides, p, p->k_offsets, p->keys);
+    fov_strides v = filled(p->v_strides, p, p->k_offsets, p->keys), y = filled(p->y_strides, p, p->q_offsets, p->queries);
+    r->problem = (fov_attention){.texts = p->texts,
+                                 .heads = p->heads,
+                                 .head_size = p->head_size,
+                                 .q_offsets = r->q_offsets,
+                                 .k_offsets = r->k_offsets,
+                                 .y_offsets = r->q_offsets,
+                                 .q = p->q,
+                                 .k = p->k,
+                                 .v = p->v,
+                                 .ldq = q.row,
+                                 .ldk = k.row,
+                                 .ldv = v.row,
+                                 .y = p->y,
+                                 .ldy = y.row,
+                                 .q_strides = inner(q),
+                                 .k_strides = inner(k),
+                                 .v_strides = inner(v),
+                                 .y_strides = inner(y),
+                                 .scale = p->scale > 0 ? p->scale : 1 / sqrtf((float)p->head_size)};
+    return FOV_OK;
+}
+
+static fov_attention_run run_of(const prepared *r) {
+    return (fov_attention_run){r->kernels, &r->setting, r->threads, r->scratch};
+}
+
+static fov_status need(bool there, const char *call, const char *what, fov_error *error) {
+    return there ? FOV_OK : fov_fail(error, FOV_ERR_ARGUMENT, call, "%s must not be NULL", what);
+}
+
+static fov_status need_weights(const prepared *r, fov_error *error) {
+    if (r->row->weights) return FOV_OK;
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, r->row->info.name, "'%s' attention never forms weights", r->row->info.name);
+}
+
+fov_status fov_attention_forward(const fov_attention_problem *p, void *workspace, size_t bytes, fov_error *error) {
+    prepared r = {0};
+    fov_status status = prepare(p, &r, workspace, bytes, error);
+    if (!status) status = need(!p->texts || (p->q && p->k && p->v && p->y), "fov_attention_forward", "q, k, v and y", error);
+    if (status) return status;
+    fov_attention_run run = run_of(&r);
+    r.row->forward(&run, &r.problem);
+    return FOV_OK;
+}
+
+fov_status fov_attention_weights(const fov_attention_problem *p, float *weights, float *col_max, float *col_energy, void *workspace,
+                                 size_t bytes, fov_error *error) {
+    prepared r = {0};
+    fov_status status = prepare(p, &r, workspace, bytes, error);
+    if (!status) status = need(!p->texts || (p->q && p->k && weights), "fov_attention_weights", "q, k and weights", error);
+    if (!status) status = need_weights(&r, error);
+    if (status) return status;
+    fov_attention_run run = run_of(&r);
+    fov_attention_weight_set out = {weights, r.starts, col_max, col_energy};
+    r.row->weights(&run, &r.problem, &out);
+    return FOV_OK;
+}
+
+fov_status fov_attention_apply(const fov_attention_problem *p, const float *weights, void *workspace, size_t bytes,
+                               fov_error *error) {
+    prepared r = {0};
+    fov_status status = prepare(p, &r, workspace, bytes, error);
+    if (!status) status = need(!p->texts || (p->v && p->y && weights), "fov_attention_apply", "v, y and weights", error);
+    if (!status) status = need_weights(&r, error);
+    if (status) return status;
+    fov_attention_run run = run_of(&r);
+    fov_attention_weight_set in = {(float *)(uintptr_t)weights, r.starts, NULL, NULL}; /* apply only reads them */
+    r.row->apply(&run, &r.problem, &in);
+    return FOV_OK;
+}
