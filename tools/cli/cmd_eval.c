@@ -33,7 +33,7 @@ static json_t *pack_metrics(const evaluation *v) {
 }
 
 static json_t *pack_ratio(double done, double exact) {
-    return json_pack("{s:o, s:o}", "done", json_number(done), "exact", json_number(exact));
+    return json_pack("{s:o, s:o}", "done", json_count(done), "exact", json_count(exact));
 }
 
 /* The object of the contract; then what it does not name: seed, metrics, truncated, invalid, dropped, cpu, tier. */
@@ -137,7 +137,7 @@ static int evaluate(const settings *given, output *json, output *dump) {
         s.shared.max_length = length && length < e.info->max_length ? length : e.info->max_length;
     }
     if (!code) code = engine_session(&e, &s.shared, NULL); /* settings are checked before the data is read */
-    if (!code) code = dataset_read(&v.data, v.task, s.data, e.model, (size_t)s.limit);
+    if (!code) code = dataset_read(&v.data, v.task, s.data, engine_label, e.model, (size_t)s.limit);
     if (!code) code = evaluation_run(&v, &e, &s.shared, (size_t)s.seeds);
     if (!code && s.dump) code = write_dump(dump, &v);
     if (!code && s.json) code = output_json(json, pack_report(&v, &e, &s, &machine), JSON_PAGES);

@@ -20,7 +20,8 @@ typedef struct slice {
 typedef struct builder {
     dataset *data;
     const task *task;
-    const fov_model *model;
+    label_names label;
+    const void *context; /* of label */
     const char *path;
     size_t line, limit;
     size_t room, used, bytes_room;
@@ -64,10 +65,10 @@ static int append(builder *b, slice first, slice second, double gold) {
 }
 
 /* "negative, positive" */
-static void label_list(const fov_model *model, char *text, size_t size) {
+static void label_list(const builder *b, char *text, size_t size) {
     const char *name;
     text[0] = '\0';
-    for (size_t i = 0; (name = fov_model_label(model, i)); i++) {
+    for (size_t i = 0; (name = b->label(b->context, i)); i++) {
         size_t used = strlen(text);
         if (used + strlen(name) + 8 > size) {
             snprintf(text + used, size - used, ", ...");
@@ -82,18 +83,18 @@ static int class_of(const builder *b, slice field, double *gold) {
     char word[100], known[200];
     snprintf(word, sizeof word, "%.*s", field.size < 99 ? (int)field.size : 99, field.text);
     const char *name;
-    for (size_t i = 0; (name = fov_model_label(b->model, i)); i++)
+    for (size_t i = 0; (name = b->label(b->context, i)); i++)
         if (!strcasecmp(name, word)) {
             *gold = (double)i;
             return 0;
         }
     char *end;
     unsigned long number = strtoul(word, &end, 10);
-    if (word[0] >= '0' && word[0] <= '9' && !*end && fov_model_label(b->model, number)) {
+    if (word[0] >= '0' && word[0] <= '9' && !*end && b->label(b->context, number)) {
         *gold = (double)number;
         return 0;
     }
-    label_list(b->model, known, sizeof known);
+    label_list(b, known, sizeof known);
     return complain(EXIT_FAILED,
                     "%s: line %zu, column '%s': the model has no label '%s': it has %s; mend id2label in its config.json", b->path,
                     b->line, b->task->label, word, known);
@@ -226,9 +227,9 @@ static int finish(builder *b) {
     return 0;
 }
 
-int dataset_read(dataset *data, const task *t, const char *path, const fov_model *model, size_t limit) {
+int dataset_read(dataset *data, const task *t, const char *path, label_names label, const void *context, size_t limit) {
     *data = (dataset){0};
-    builder b = {.data = data, .task = t, .model = model, .path = path, .limit = limit};
+    builder b = {.data = data, .task = t, .label = label, .context = context, .path = path, .limit = limit};
     reader *r = NULL;
     int code = reader_open(&r, path, NULL), got = 1;
     while (!code && !(limit && data->count >= limit)) {

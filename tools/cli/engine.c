@@ -72,6 +72,10 @@ bool engine_is_approximate(const engine *e) {
     return false;
 }
 
+const char *engine_label(const void *model, size_t index) {
+    return fov_model_label(model, index);
+}
+
 const char *head_name(fov_head head) {
     switch (head) {
     case FOV_HEAD_NONE:

@@ -28,6 +28,8 @@ bool engine_is_approximate(const engine *e);
 bool engine_is_random(const engine *e);
 /* The row of the method in force at a place, or NULL. */
 const fov_method_info *engine_method(const fov_session *session, fov_place place);
+/* Label `index` of a model, as a label_names function. */
+const char *engine_label(const void *model, size_t index);
 const char *head_name(fov_head head);
 
 /* The summary of a stream on stderr: texts, tokens, what was cut, and what an approximate method really cost. */

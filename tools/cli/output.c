@@ -75,10 +75,14 @@ int output_open(output *out, const char *path) {
             return out->file ? 0 : output_failed(path, errno);
         }
     }
-    size_t size = strlen(path) + sizeof ".XXXXXX";
-    out->partial = malloc(size);
+    enum { RANDOM = 6 }; /* letters that mkstemp replaces */
+    size_t size = strlen(path);
+    out->partial = malloc(size + RANDOM + 2);
     if (!out->partial) return complain_memory();
-    snprintf(out->partial, size, "%s.XXXXXX", path);
+    memcpy(out->partial, path, size);
+    out->partial[size] = '.';
+    memset(out->partial + size + 1, 'X', RANDOM);
+    out->partial[size + 1 + RANDOM] = '\0';
     int fd = mkstemp(out->partial);
     if (fd < 0) {
         int error = errno;
@@ -138,6 +142,10 @@ json_t *json_number(double number) {
     return isfinite(number) ? json_real(number) : json_null();
 }
 
+json_t *json_count(double count) {
+    return fabs(count) <= 0x1p53 ? json_integer((json_int_t)count) : json_number(count);
+}
+
 json_t *json_text(const char *text) {
     json_t *value = json_string(text);
     if (value) return value;
@@ -160,19 +168,26 @@ int output_json(output *out, json_t *value, int form) {
     return failed ? output_failed(out->path, error) : 0;
 }
 
+/* Bytes of the character at text: the lead byte and its continuation bytes. */
+static size_t character_size(const char *text, size_t size) {
+    size_t next = 1;
+    while (next < size && ((unsigned char)text[next] & 0xc0) == 0x80) next++;
+    return next;
+}
+
 void output_cell(FILE *file, const char *text, size_t size, size_t columns) {
-    size_t shown = 0;
-    for (size_t i = 0; i < size; shown++) {
-        size_t next = i + 1;
-        while (next < size && ((unsigned char)text[next] & 0xc0) == 0x80) next++;
-        if (shown + 3 >= columns && size - i > columns - shown) {
-            fputs("...", file);
-            return;
-        }
+    size_t at = 0, count = 0, fits = 0; /* fits: bytes that leave room for the dots */
+    for (; at < size && count <= columns; count++) {
+        at += character_size(text + at, size - at);
+        if (count + 4 <= columns) fits = at;
+    }
+    bool cut = count > columns;
+    for (size_t i = 0, end = cut ? fits : size, next; i < end; i += next) {
+        next = character_size(text + i, end - i);
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
             putc(' ', file);
         else
-            fwrite(text + i, 1, next - i, file);
-        i = next;
+            fwrite(text + i, 1, next, file);
     }
+    if (cut) fputs("...", file);
 }

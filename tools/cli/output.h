@@ -35,6 +35,8 @@ void output_sync_folder(const char *path);
 
 /* JSON numbers: NaN and infinities, which JSON lacks, become null. */
 json_t *json_number(double number);
+/* A count held in a double: an integer wherever a double holds one exactly. */
+json_t *json_count(double count);
 /* A string of any bytes: what is not UTF-8 becomes '?'. */
 json_t *json_text(const char *text);
 enum { JSON_LINE, JSON_PAGES };

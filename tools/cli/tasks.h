@@ -32,9 +32,12 @@ typedef struct dataset {
     char *bytes;
 } dataset;
 
-/* Read the first `limit` examples (0: all) of a task file; for IMDB the first half of them negative and the rest positive. Label
- * names are looked up in the model. 0 or an exit code (message printed, with line and column). */
-int dataset_read(dataset *data, const task *t, const char *path, const fov_model *model, size_t limit);
+/* Names of the classes, NULL past the end: engine_label with a model as context. */
+typedef const char *(*label_names)(const void *context, size_t index);
+
+/* Read the first `limit` examples (0: all) of a task file; for IMDB the first half of them negative and the rest positive. Labels
+ * are looked up by name, letter case apart, then as numbers. 0 or an exit code (message printed, with line and column). */
+int dataset_read(dataset *data, const task *t, const char *path, label_names label, const void *context, size_t limit);
 void dataset_free(dataset *data);
 
 #endif

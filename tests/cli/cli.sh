@@ -1,0 +1,244 @@
+#!/bin/sh
+# The program as a user sees it: exit codes, messages of one line, streams. usage: cli.sh PROGRAM SOURCE_DIR
+set -u
+[ -x "$1" ] || { echo "$1 is not a program"; exit 1; }
+program=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+shared=${FOV_SHARED:-$2/../shared}
+place=$(mktemp -d) || exit 1
+trap 'rm -rf "$place"' EXIT INT TERM
+cd "$place" || exit 1
+bad=0
+cases=0
+
+wrong() { echo "FAILED: $*"; bad=1; }
+
+# run CODE ARGUMENT...: out and err hold what it wrote
+run() {
+    expected=$1
+    shift
+    cases=$((cases + 1))
+    "$program" "$@" >out 2>err </dev/null
+    code=$?
+    [ "$code" -eq "$expected" ] || { wrong "exit $code, not $expected: foveate $*"; head -n 3 err; }
+}
+says() { grep -q -e "$1" err || { wrong "stderr does not say '$1':"; cat err; }; }
+shows() { grep -q -e "$1" out || { wrong "stdout does not show '$1':"; head -n 5 out; }; }
+one_line() { [ "$(wc -l <err)" -eq 1 ] || { wrong "stderr is not one line:"; cat err; }; }
+refused() { run 2 "$@"; one_line; [ ! -s out ] || wrong "output beside a usage error: $*"; }
+failed() { run 1 "$@"; one_line; }
+lines() { [ "$(wc -l <"$1")" -eq "$2" ] || wrong "$1 has $(wc -l <"$1") lines, not $2"; }
+json_lines() {
+    command -v python3 >/dev/null 2>&1 || return 0
+    python3 -c 'import json, sys
+for line in open(sys.argv[1]): json.loads(line)' "$1" || wrong "$1 is not JSON lines"
+}
+json_file() {
+    command -v python3 >/dev/null 2>&1 || return 0
+    python3 -c 'import json, sys
+json.load(open(sys.argv[1]))' "$1" || wrong "$1 is not JSON"
+}
+
+# usage
+run 2
+says 'usage: foveate'
+run 0 --version
+shows '^foveate [0-9]'
+run 0 --help
+shows 'classify'
+refused clasify
+says "did you mean 'classify'"
+refused serve
+refused --frobnicate
+refused classify --fromat table
+says 'did you mean --format'
+refused classify --format xml
+says 'table, jsonl, tsv'
+refused classify --threads 0
+refused classify --threads many
+refused classify --max-length 2
+refused classify --format
+refused classify a b
+refused classify --values mcaa
+refused classify --values mca:alhpa=1
+refused classify --attention nothing
+refused classify --dtype f23
+refused eval --data x
+refused eval --task sst2
+refused eval --task sst3 --data x
+says "did you mean 'sst2'"
+refused embed --resume
+refused embed --normalize --no-normalize
+refused bench --compare frobnicate
+refused bench --task sst2
+refused completion
+refused completion tcsh
+refused help nothing
+for command in classify embed eval fill-mask tokenize explain methods info bench completion help; do
+    run 0 help $command
+    shows "usage: foveate $command"
+    cp out first
+    run 0 $command --help
+    cmp -s out first || wrong "help $command and $command --help differ"
+done
+run 0 help --man
+shows '^.TH FOVEATE 1'
+run 0 completion bash
+if command -v bash >/dev/null 2>&1; then bash -n out || wrong 'bash completion does not parse'; fi
+run 0 completion zsh
+run 0 completion fish
+run 0 methods
+shows '  exact:'
+run 0 methods --json
+json_file out
+run 0 info --json
+json_file out
+run 0 info
+shows 'tiny-sentiment'
+
+# classify
+printf 'a charming and often affecting journey\nit is slow and dull\n' >texts
+run 0 classify texts
+lines out 2
+shows 'positive'
+says '^foveate: 2 texts, .* 0 truncated'
+one_line
+run 0 classify --quiet texts
+[ ! -s err ] || wrong '--quiet is not quiet'
+run 0 classify --format jsonl texts
+lines out 2
+json_lines out
+shows '"label": "positive", "score": 0.99'
+run 0 classify --format tsv texts
+awk -F '\t' 'NF != 6 { exit 1 }' out || wrong 'tsv has not 6 fields'
+run 0 classify
+[ ! -s out ] || wrong 'output for an empty input'
+says '^foveate: 0 texts'
+printf '\n\nlast' >empty
+run 0 classify --format jsonl empty
+lines out 3
+says '(2 empty)'
+printf 'caf\351 noir\n\377\376\n' >invalid
+run 0 classify --format jsonl invalid
+lines out 2
+json_lines out
+says '2 with invalid UTF-8'
+awk 'BEGIN { for (i = 0; i < 2000; i++) printf "word "; print "" }' >long
+run 0 classify --format jsonl --max-length 16 long
+shows '"tokens": 16, "truncated": [1-9]'
+says '1 truncated'
+printf 'one\ttwo\n' >pairs
+run 0 classify --pairs --format jsonl pairs
+json_lines out
+printf 'one\ttwo\nthree\n' >pairs
+failed classify --pairs pairs
+says 'pairs: line 2: no TAB'
+failed classify absent
+says 'absent: cannot open'
+failed classify --model absent texts
+failed classify .
+failed classify --output absent/x texts
+says 'absent/x: cannot write'
+if [ -e /dev/full ]; then
+    "$program" classify texts >/dev/full 2>err
+    [ $? -eq 1 ] || wrong 'a full device is not a failure'
+    says 'standard output: cannot write: No space left'
+fi
+run 0 classify --quiet --format tsv --output saved texts
+lines saved 2
+[ ! -s out ] || wrong 'output beside --output'
+[ "$(find . -name 'saved*' | wc -l)" -eq 1 ] || wrong 'a temporary file was left'
+# the same bytes from standard input, and with any number of threads
+"$program" classify --quiet --format tsv --threads 1 <texts >out 2>err
+cmp -s out saved || wrong 'one thread gives other bytes'
+# an approximate run names what it really cost
+run 0 classify --values mca:alpha=0.2 texts
+says 'values mca:alpha=0.2.*real tokens'
+# a closed pipe ends it quietly
+awk 'BEGIN { for (i = 0; i < 5000; i++) print "dull" }' >many
+{ "$program" classify --format jsonl many 2>err; echo $? >status; } | head -n 1 >out
+[ "$(cat status)" -eq 1 ] || wrong "closed pipe: exit $(cat status)"
+[ ! -s err ] || { wrong 'closed pipe: not quiet'; cat err; }
+{ "$program" help --man 2>err; echo $? >status; } | true
+
+# embed
+run 0 embed texts
+lines out 2
+json_lines out
+run 0 embed --format tsv --normalize texts
+awk -F '\t' '{ s = 0; for (i = 1; i <= NF; i++) s += $i * $i; if (NF != 256 || s < .9999 || s > 1.0001) exit 1 }' out ||
+    wrong 'not 256 columns of length 1'
+run 0 embed --quiet --output x.npy texts
+[ "$(wc -c <x.npy)" -eq $((256 + 2 * 256 * 4)) ] || wrong 'x.npy has not 2 rows of 256'
+cp x.npy good.npy
+failed embed --output absent/x.npy texts
+failed embed --output x.npy absent
+cmp -s x.npy good.npy || wrong 'a failure touched x.npy'
+# a run that is stopped by a bad line, then taken up, gives the same file
+awk 'BEGIN { for (i = 0; i < 1500; i++) print "text " i "\tpair" }' >whole
+awk 'NR == 1300 { print "no pair"; next } { print }' whole >torn
+run 0 embed --quiet --pairs --output all.npy whole
+failed embed --quiet --pairs --output part.npy --resume torn
+[ -e part.npy ] && wrong 'an unfinished part.npy is there'
+[ -e part.npy.partial ] || wrong 'nothing was kept'
+failed embed --quiet --pairs --output part.npy --resume --pooling cls whole
+says 'other settings'
+sed 1s/text/other/ whole >other
+failed embed --quiet --pairs --output part.npy --resume other
+says 'first .* lines are not those'
+run 0 embed --pairs --output part.npy --resume whole
+says '1024 rows are done'
+cmp -s part.npy all.npy || wrong 'the resumed file differs'
+[ -e part.npy.partial ] && wrong 'part.npy.partial stays'
+
+# tokenize, explain, fill-mask
+run 0 tokenize 'a charm'
+shows 'charm'
+run 0 tokenize --format jsonl 'a' 'b c'
+lines out 2
+json_lines out
+run 0 explain --color never 'a charming journey'
+shows 'layer  mean importance'
+run 0 explain --color always 'a charming journey'
+shows '48;5;'
+run 0 explain --json 'a charming journey'
+json_lines out
+failed fill-mask 'a [MASK]'
+says 'masked-LM head'
+failed embed --model absent texts
+
+# eval
+printf 'sentence\tlabel\na charming and often affecting journey\t1\nit is slow\t0\n"a bore\tnegative\n' >sst2.tsv
+run 0 eval --task sst2 --data sst2.tsv --json eval.json --dump dump.jsonl
+shows 'accuracy  *1.0000'
+json_file eval.json
+lines dump.jsonl 3
+json_lines dump.jsonl
+run 0 eval --task sst2 --data sst2.tsv --values mca:alpha=0.4 --seeds 3 --quiet --json eval.json
+shows 'over 3 seeds'
+grep -q '"seeds": 3' eval.json || wrong 'eval.json does not say 3 seeds'
+run 0 eval --task sst2 --data sst2.tsv --seeds 3
+says 'one seed is enough'
+printf 'sentence\tlabel\nx\tmaybe\n' >label.tsv
+failed eval --task sst2 --data label.tsv
+says "label.tsv: line 2, column 'label': the model has no label 'maybe': it has negative, positive"
+failed eval --task mrpc --data sst2.tsv
+says "no column '#1 String'"
+failed eval --task stsb --data sst2.tsv
+says 'does not fit'
+failed eval --task sst2 --data sst2.tsv --json absent/x.json
+run 0 bench --limit 4 --repeat 2 --quiet --compare values=mca:alpha=.4 --json
+json_file out
+run 0 bench --limit 4 --repeat 2 --quiet --data texts --compare 'attention=dense;values=mca:alpha=.4'
+shows 'of peak'
+
+# the published development set, with the figure of the reference implementation
+if [ -r "$shared/data/glue/sst2/dev.tsv" ]; then
+    run 0 eval --task sst2 --data "$shared/data/glue/sst2/dev.tsv" --quiet --json eval.json
+    grep -q '"mean": 0.8566513' eval.json || { wrong 'SST-2 is not .856651'; cat out; }
+    grep -q '"tokens": 23336' eval.json || wrong 'SST-2 has not 23336 tokens'
+else
+    echo "skipped: $shared is absent"
+fi
+
+[ $bad -eq 0 ] && echo "$cases cases"
+exit $bad
