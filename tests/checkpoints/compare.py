@@ -3,10 +3,10 @@
 
     compare.py [--full | --quick] [--shared DIR] PROGRAM [NAME...]
 
-DIR (default: FOV_SHARED, else shared beside the project): DIR/models holds assemble.py and expected/*.json, DIR/data the sets. Each checkpoint is assembled into a temporary
-folder and deleted after its turn. Logits of the first 64 examples (imdb: 4 reviews) to 1e-4; --full: also the whole dev set,
-its token count and its metric to one example (correlations: 1e-4). --quick: the embedded model and one BERT and one
-DistilBERT. Exit codes: 0 equal, 1 not, 77 the material or numpy is missing. Needs numpy (assemble.py does).
+DIR (default: FOV_SHARED, else shared beside the project) has models/assemble.py, models/expected/*.json and data. Each
+checkpoint is assembled into a temporary folder and deleted after its turn. Logits of the first 64 examples (imdb: 4
+reviews) to 1e-4; --full: also the whole dev set, its token count and its metric to one example (correlations: 1e-4).
+--quick: the bundled model, one BERT and one DistilBERT. Exit codes: 0 equal, 1 not, 77 the material or numpy is missing.
 """
 import argparse, importlib.util, json, lzma, os, subprocess, sys, tempfile
 
