@@ -14,7 +14,7 @@
 
 /* The first `count` lanes, at most 16. */
 static inline __mmask16 fov_mask16(size_t count) {
-    return count >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << count) - 1);
+    return (__mmask16)(count >= 16 ? 0xffffu : (1u << count) - 1);
 }
 
 /* e^x. x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q minimax of degree 4 (3e-9 of e^r). min and max keep a NaN that
