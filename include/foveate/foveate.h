@@ -222,7 +222,7 @@ typedef struct fov_text_info {
 
 /* Multiply-adds and seconds of the calls since the last fov_session_reset_stats. "values" is the value projection X Wv.
  * done: what was computed. exact: the exact ragged path with every row computed (real), or with every text padded to
- * 128 tokens or more (padded: the papers' convention, where padding is part of the baseline). */
+ * 128 tokens, or the N of padded:N (padded: the papers' convention, where padding is part of the baseline). */
 typedef struct fov_stats {
     uint64_t texts, tokens, truncated_texts, invalid_texts;
     double values_done_real, values_exact_real;

@@ -2,7 +2,7 @@
  * order. Buffers only grow, so that a call allocates nothing once its size has been seen. */
 #include "api/session.h"
 
-#include <stdlib.h>
+#include <math.h>
 #include <string.h>
 #include <time.h>
 
@@ -90,7 +90,9 @@ const char *fov_session_method(const fov_session *s, fov_place place) {
 
 void fov_session_get_stats(const fov_session *s, fov_stats *stats) {
     *stats = s->stats;
+    if (isnan(stats->values_exact_padded)) stats->values_exact_padded = stats->values_done_padded = 0;
 }
+
 void fov_session_reset_stats(fov_session *s) {
     s->stats = (fov_stats){0};
 }

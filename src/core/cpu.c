@@ -32,7 +32,7 @@ static bool kernel_has_tiles(void) {
 
 static void read_name(char name[64]) {
     unsigned words[12];
-    unsigned highest = __get_cpuid_max(0x80000000u, NULL);
+    unsigned highest = (unsigned)__get_cpuid_max(0x80000000u, NULL);
     if (highest < 0x80000004u) return;
     for (unsigned i = 0; i < 3; i++)
         __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2], &words[4 * i + 3]);

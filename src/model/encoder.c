@@ -32,6 +32,7 @@ struct fov_encoder {
     const fov_ffn_row *ffn;
     bool importance;     /* the value estimator needs it */
     bool count_all_rows; /* importance counts query rows that nobody reads */
+    double padded;       /* length of the papers' convention */
     void **bound;        /* [L] */
     void *block;
     size_t max_texts;
@@ -116,8 +117,12 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
     e->importance = settings->trace || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->padded = 128;
     for (size_t i = 0; i < e->values->info.param_count; i++)
-        if (e->values->info.params[i].type == FOV_PARAM_LENGTH && settings->values.values[i] > 0) e->count_all_rows = true;
+        if (e->values->info.params[i].type == FOV_PARAM_LENGTH && settings->values.values[i] > 0) {
+            e->count_all_rows = true;
+            e->padded = settings->values.values[i];
+        }
     e->max_texts = e->s.batch_tokens / 2 + 1; /* a text has at least [CLS] and [SEP] */
     fov_status status = check_methods(e, error);
     fov_arena arena = {0};
@@ -277,6 +282,7 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
     e->values->forward(&run, &problem);
     r->stats->seconds_values += now() - start;
     r->stats->values_done_real += done;
+    r->stats->values_done_padded += done; /* padding gets r = 0: it stands in the baseline alone */
     r->stats->total_done_real += done;
 }
 
@@ -403,6 +409,9 @@ static void add_exact_cost(const fov_encoder *e, const fov_batch *b, fov_stats *
     double n = (double)b->offsets[b->texts], width = (double)c->width, layers = (double)c->layers;
     double scores = pairs(b->offsets, b->offsets, b->texts);
     stats->values_exact_real += layers * n * width * width;
+    stats->values_exact_padded += layers * (double)b->texts * e->padded * width * width;
+    for (size_t t = 0; t < b->texts; t++)
+        if ((double)(b->offsets[t + 1] - b->offsets[t]) > e->padded) stats->values_exact_padded = (double)NAN; /* no such figure */
     stats->total_exact_real += layers * (4 * n * width * width + 2 * scores * width + 2 * n * width * (double)c->ffn_width);
 }
 

@@ -11,17 +11,16 @@ static size_t encode_text(const fov_tokenizer *tokenizer, const char *text, size
     const uint8_t *bytes = (const uint8_t *)text;
     size_t count = 0, from = 0;
     while (from < size) {
-        size_t at = size;
-        const fov_added_token *token = fov_added_next(tokenizer, bytes, size, from, &at);
-        size_t stop = token && token->strip_left ? at - fov_space_before(bytes + from, at - from) : at;
-        fov_segment segment = {.text = bytes + from, .size = stop - from, .work = work, .ids = ids + count};
+        size_t at = from;
+        int32_t added = -1;
+        size_t taken = fov_added_next(tokenizer, bytes, size, &at, &added);
+        fov_segment segment = {.text = bytes + from, .size = at - from, .work = work, .ids = ids + count};
         tokenizer->segment(tokenizer, &segment);
         count += segment.count;
         *invalid += segment.invalid;
-        if (!token) break;
-        ids[count++] = token->id;
-        from = at + token->size;
-        if (token->strip_right) from += fov_space_after(bytes + from, size - from);
+        if (!taken) break;
+        ids[count++] = added;
+        from = at + taken;
     }
     return count;
 }

@@ -159,18 +159,16 @@ static fov_status read_added(reader *r) {
     json_array_foreach(r->added, index, token) {
         const char *text = text_of(json_object_get(token, "content"));
         fov_piece *p = &r->pieces[r->count + r->extra];
-        int single = 0, left = 0, right = 0, normalized = 0;
+        int single = 0, normalized = 0;
         if (!text) return malformed(r, "added_tokens' content");
         if (!read_id(json_object_get(token, "id"), &p->id)) return malformed(r, "added_tokens' id");
-        if (boolean(r, token, "single_word", &single) || boolean(r, token, "lstrip", &left) ||
-            boolean(r, token, "rstrip", &right) || boolean(r, token, "normalized", &normalized))
-            return FOV_ERR_FORMAT;
+        if (boolean(r, token, "single_word", &single) || boolean(r, token, "normalized", &normalized)) return FOV_ERR_FORMAT;
         if (single || normalized)
             return unsupported(r, single ? "single_word of an added token" : "normalized of an added token", text, "false");
         if (!*text) continue; /* as Hugging Face: ignored */
         p->text = text;
         p->size = strlen(text);
-        r->tokenizer->added[r->tokenizer->added_count++] = (fov_added_token){text, p->size, p->id, left, right};
+        r->tokenizer->added[r->tokenizer->added_count++] = (fov_added_token){text, p->size, p->id};
         r->extra++;
     }
     return FOV_OK;
@@ -228,10 +226,8 @@ static fov_status read_root(reader *r) {
     if (!status) status = check_added(r);
     if (!status) status = read_unknown(r);
     if (!status) status = read_processor(r);
-    if (!status) {
-        fov_added_index(r->tokenizer);
-        fov_words_prepare(r->tokenizer);
-    }
+    if (!status) status = fov_added_index(r->tokenizer, r->where, r->error);
+    if (!status) fov_words_prepare(r->tokenizer);
     return status;
 }
 

@@ -33,7 +33,7 @@ static void flush_run(words *w) {
 }
 
 static void end_word(words *w) {
-    flush_run(w);
+    if (w->run_count) flush_run(w);
     if (!w->chars) return;
     if (w->chars > w->tokenizer->max_chars)
         w->ids[w->count++] = w->tokenizer->special.unk;
@@ -116,6 +116,9 @@ void fov_words_prepare(fov_tokenizer *tokenizer) {
                                        : flags & FOV_CP_SPACE ? SPACE
                                        : flags & FOV_CP_PUNCT ? PUNCT
                                                               : lower[0]);
+        uint8_t byte = (uint8_t)c;
+        if (c < 0x80) tokenizer->punct[c] = tokenizer->special.unk;
+        if (tokenizer->fold[c] == PUNCT && tokenizer->max_chars) fov_wordpiece_split(tokenizer, &byte, 1, &tokenizer->punct[c]);
     }
 }
 
@@ -134,6 +137,20 @@ static size_t put_ascii(words *w, const uint8_t *text, size_t size) {
     return at;
 }
 
+/* A whole short word at a word's start: its size when it ends before a blank or punctuation and is one piece, else 0. */
+static size_t put_short(words *w, const uint8_t *text, size_t size) {
+    const fov_tokenizer *tokenizer = w->tokenizer;
+    if (size < 9 || tokenizer->max_chars < 8) return 0;
+    uint64_t key;
+    size_t taken = fov_short_key(text, tokenizer->lower_case, &key);
+    uint8_t next = tokenizer->fold[text[taken]];
+    if (next != SPACE && next != PUNCT) return 0;
+    int32_t id = fov_short_words_find(&tokenizer->short_words, key);
+    if (id < 0) return 0;
+    w->ids[w->count++] = id;
+    return taken;
+}
+
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment) {
     uint8_t *work = segment->work;
     words w = {.tokenizer = tokenizer,
@@ -146,14 +163,18 @@ void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment)
     for (size_t at = 0; at < size;) {
         uint8_t kind = tokenizer->fold[text[at]];
         if (kind >= FOLDED) {
+            if (!w.chars && !w.run_count) {
+                size_t taken = put_short(&w, text + at, size - at);
+                at += taken;
+                if (taken) continue;
+            }
             at += put_ascii(&w, text + at, size - at);
         } else if (kind == SPACE) {
             end_word(&w);
             at++;
         } else if (kind == PUNCT) {
             end_word(&w);
-            append(&w, text[at++]);
-            end_word(&w);
+            w.ids[w.count++] = tokenizer->punct[text[at++]];
         } else if (kind == DROP) {
             at++;
         } else {

@@ -15,11 +15,12 @@ typedef struct fov_tokenizer_options {
 } fov_tokenizer_options;
 
 /* WordPiece from vocab.txt (one piece per line; line number = id). Special tokens must be there (pad and mask may be missing: -1).
- * `text` is copied. */
+ * Read as Hugging Face reads it: white space at a line's end is dropped, of equal lines the last has the id. `text` is copied. */
 fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tokenizer_options *options, const char *where,
                                     const fov_allocator *allocator, fov_tokenizer **tokenizer, fov_error *error);
 /* From Hugging Face's tokenizer.json: BertNormalizer, BertPreTokenizer, WordPiece, TemplateProcessing of [CLS] A [SEP] B [SEP],
- * added tokens. Anything else: FOV_ERR_UNSUPPORTED, named. */
+ * added tokens that are not normalised. Anything else: FOV_ERR_UNSUPPORTED, named. Padding and the length and strategy of
+ * truncation are the caller's and are not read. While it parses, jansson takes memory from the C library. */
 fov_status fov_tokenizer_from_json(const char *text, size_t size, const char *where, const fov_allocator *allocator,
                                    fov_tokenizer **tokenizer, fov_error *error);
 void fov_tokenizer_free(fov_tokenizer *tokenizer);

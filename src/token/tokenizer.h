@@ -5,6 +5,7 @@
 #ifndef FOV_TOKEN_TOKENIZER_H
 #define FOV_TOKEN_TOKENIZER_H
 
+#include "token/shortword.h"
 #include "token/token.h"
 #include "token/trie.h"
 
@@ -13,7 +14,6 @@ typedef struct fov_added_token {
     const char *text; /* in the tokenizer's pool */
     size_t size;
     int32_t id;
-    bool strip_left, strip_right; /* takes the white space beside it along */
 } fov_added_token;
 
 /* Scratch of one segment. */
@@ -35,11 +35,14 @@ struct fov_tokenizer {
     fov_special_ids special;
     fov_added_token *added;
     size_t added_count;
+    fov_trie added_trie;
     bool added_first[256]; /* an added token begins with this byte */
     int lower_case, strip_accents, chinese_chars;
-    uint8_t fold[256];      /* normalize.c's table of ASCII; fov_words_prepare() */
-    size_t max_chars;       /* a longer word is [UNK] */
-    fov_trie first, inside; /* pieces that begin a word; pieces that continue one, without their prefix */
+    uint8_t fold[256];           /* normalize.c's table of ASCII; fov_words_prepare() */
+    int32_t punct[128];          /* ids of ASCII punctuation */
+    size_t max_chars;            /* a longer word is [UNK] */
+    fov_trie first, inside;      /* pieces that begin a word; pieces that continue one, without their prefix */
+    fov_short_words short_words; /* those of `first` that are short and plain */
 };
 
 /* One piece of a vocabulary on its way into a tokenizer; order decides between equal texts: the last wins. */
@@ -58,17 +61,14 @@ fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *p
 enum { FOV_MAX_IDS = 1 << 22 };
 /* Id of a piece; -1 when there is none. */
 int32_t fov_tokenizer_find(const fov_tokenizer *tokenizer, const char *text, size_t size);
-/* Index ->added by first byte, once it is complete. */
-void fov_added_index(fov_tokenizer *tokenizer);
-/* The first added token at or after `from`: its place in `added` or NULL, and where it begins in *at. Leftmost, then longest. */
-const fov_added_token *fov_added_next(const fov_tokenizer *tokenizer, const uint8_t *text, size_t size, size_t from, size_t *at);
-/* White space at the start or the end of a text, in bytes. */
-size_t fov_space_before(const uint8_t *text, size_t size);
-size_t fov_space_after(const uint8_t *text, size_t size);
+/* Make ->added searchable, once it is complete. */
+fov_status fov_added_index(fov_tokenizer *tokenizer, const char *where, fov_error *error);
+/* The first added token at or after *at: its size, its id, and where it begins in *at. 0: none, *at = size. */
+size_t fov_added_next(const fov_tokenizer *tokenizer, const uint8_t *text, size_t size, size_t *at, int32_t *id);
 
 /* BERT's words through WordPiece. */
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment);
-void fov_words_prepare(fov_tokenizer *tokenizer); /* once the options are set */
+void fov_words_prepare(fov_tokenizer *tokenizer); /* once options and pieces are set */
 size_t fov_words_bytes(const fov_tokenizer *tokenizer);
 /* Ids of one normalised word into ids[size]; returns their count. */
 size_t fov_wordpiece_split(const fov_tokenizer *tokenizer, const uint8_t *word, size_t size, int32_t *ids);

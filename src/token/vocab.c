@@ -52,6 +52,7 @@ fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *p
         at += pieces[i].size + 1;
     }
     status = fov_trie_build(&tokenizer->first, keys, count, where, allocator, error);
+    if (!status) status = fov_short_words_build(&tokenizer->short_words, keys, count, where, allocator, error);
     if (status) goto end;
     for (size_t i = 0; i < count; i++) {
         if (keys[i].size < prefix_size || memcmp(keys[i].text, prefix, prefix_size)) continue;
@@ -68,9 +69,23 @@ int32_t fov_tokenizer_find(const fov_tokenizer *tokenizer, const char *text, siz
     return size && fov_trie_longest(&tokenizer->first, (const uint8_t *)text, size, &id) == size ? id : -1;
 }
 
-/* The line's end without white space, as Hugging Face trims it (this also takes a CR). */
+/* Unicode's White_Space: what cleaning calls space, and the three controls it removes instead. */
+static bool is_space(uint32_t code) {
+    return code != FOV_INVALID && ((fov_unicode_of(code) & FOV_CP_SPACE) || code == 0x0B || code == 0x0C || code == 0x85);
+}
+
+/* The line's size without white space at its end, as Hugging Face trims it (this also takes a CR). */
 static size_t trimmed(const char *line, size_t size) {
-    return size - fov_space_before((const uint8_t *)line, size);
+    const uint8_t *text = (const uint8_t *)line;
+    size_t end = size;
+    while (end) {
+        size_t start = end - 1;
+        while (start && end - start < 3 && (text[start] & 0xC0) == 0x80) start--;
+        uint32_t code;
+        if (fov_utf8_decode(text + start, end - start, &code) != end - start || !is_space(code)) break;
+        end = start;
+    }
+    return end;
 }
 
 static fov_status check_utf8(const char *text, size_t size, const char *where, fov_error *error) {
@@ -122,12 +137,11 @@ static fov_status find_specials(fov_tokenizer *tokenizer, const fov_tokenizer_op
         int32_t id = fov_tokenizer_find(tokenizer, name, strlen(name));
         *rows[i].id = id;
         if (id >= 0)
-            tokenizer->added[tokenizer->added_count++] = (fov_added_token){tokenizer->pieces[id], strlen(name), id, false, false};
+            tokenizer->added[tokenizer->added_count++] = (fov_added_token){tokenizer->pieces[id], strlen(name), id};
         else if (rows[i].needed)
             return fov_fail(error, FOV_ERR_MISMATCH, where, "the vocabulary lacks the special token \"%s\"", name);
     }
-    fov_added_index(tokenizer);
-    return FOV_OK;
+    return fov_added_index(tokenizer, where, error);
 }
 
 fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tokenizer_options *options, const char *where,
@@ -140,14 +154,15 @@ fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tok
     made->lower_case = options->lower_case;
     made->strip_accents = options->strip_accents;
     made->chinese_chars = options->chinese_chars;
-    fov_words_prepare(made);
     status = read_lines(made, text, size, where, error);
     if (!status) status = find_specials(made, options, where, error);
-    if (status)
+    if (status) {
         fov_tokenizer_free(made);
-    else
-        *tokenizer = made;
-    return status;
+        return status;
+    }
+    fov_words_prepare(made);
+    *tokenizer = made;
+    return FOV_OK;
 }
 
 void fov_tokenizer_free(fov_tokenizer *tokenizer) {
@@ -155,6 +170,8 @@ void fov_tokenizer_free(fov_tokenizer *tokenizer) {
     const fov_allocator *allocator = tokenizer->allocator;
     fov_trie_free(&tokenizer->first, allocator);
     fov_trie_free(&tokenizer->inside, allocator);
+    fov_trie_free(&tokenizer->added_trie, allocator);
+    fov_short_words_free(&tokenizer->short_words, allocator);
     fov_release(allocator, tokenizer->pool);
     fov_release(allocator, tokenizer->pieces);
     fov_release(allocator, tokenizer->added);

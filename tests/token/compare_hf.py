@@ -7,6 +7,7 @@ Run by hand (minutes). Prints one line per comparison and exits 1 when any text 
 vocabulary that also holds every assigned code point as a piece, so that a slip in normalisation shows as another id, not as [UNK].
 """
 import argparse
+import itertools
 import json
 import lzma
 import os
@@ -134,7 +135,7 @@ def rich_vocabulary(base, path):
 def compare(name, ours, vocab, options, texts, chunk=100000):
     """Singles, no limit."""
     hf, start, total, bad = theirs(vocab, options), time.time(), 0, 0
-    while batch := [t for t, _ in zip(texts, range(chunk))]:
+    while batch := list(itertools.islice(texts, chunk)):
         total += len(batch)
         got = ours.encode(vocab, options, 2**31, [(t.encode(),) for t in batch])
         for at in range(0, len(batch), 2000):
@@ -206,7 +207,7 @@ def main():
         bad += compare_pairs(ours, a.vocab, [(next(source), next(source)) for _ in range(1500)])
         for options in OPTIONS:
             count = a.strings if options in ((1, 1, 1), (0, 0, 1)) else a.strings // 10
-            bad += compare("generated", ours, rich, options, (t for t, _ in zip(source, range(count))))
+            bad += compare("generated", ours, rich, options, itertools.islice(source, count))
         if a.shared:
             real = real_texts(a.shared)
             some = [t for t in real if " " in t][:3000]

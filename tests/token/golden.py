@@ -30,6 +30,7 @@ TEXTS = [
     "vt\x0bff\x0cnel\x85fs\x1c", "\u2026 \u00ab\u00bb \u2014 \u00a1\u00bf \u20ac $ + < = > ^ ` | ~ \u00a7 \u00b6 \u2e43 \u166d",
     "\U0001f600\U0001f44d\U0001f3fd flag \U0001f1eb\U0001f1f7 zwj \U0001f468\u200d\U0001f469", "e\u0301 o\u0308\u0323 a\u302e\u0301\u302f \u0344 \u0958 \u1e9b\u0323 \u212b \u2126",
     "\u03a3\u03a3 \u039f\u0394\u039f\u03a3 \u1f88 \ufb01 \u037e \u1fef", "\u0378\u0380 \U000e0041 \ue000 \U0010fffd \u2fff",
+    "\u0436\u302e\u0436\U0001d165 \u0436\u302e\u034f\U0001d165\u0436 \u0436\u302eabc \u302e\U0001d165\u0301\u302fabc",
     "x" * 99, "x" * 100, "x" * 101, "\u00e9" * 100, "\u00e9" * 101, "a" * 50 + "." + "a" * 101, "\u1c89\ua7cb \U00010d50 \u0898 \u1734 \U00011938",
 ]  # fmt: skip
 BROKEN = [b"\xff", b"a\xc0\xafb", b"\xe2\x82 \xe2\x82\xac", b"\xf0\x9f\x98", b"\xed\xa0\x80\xed\xb0\x80", b"\xf4\x90\x80\x80", b"th\x80e",

@@ -52,8 +52,9 @@ static void expect(const fov_tokenizer *tokenizer, const char *text, size_t coun
 /* Line ends, empty lines, trailing blanks and duplicates as tokenizers' WordPiece::read_file has them: the last of equals wins. */
 static void lines(void **state) {
     (void)state;
-    fov_tokenizer *t = VOCAB("[UNK]\r\n[CLS]\r\n[SEP]\r\nthe\r\n\r\ncat \t\nthe\n##s\xe2\x80\x83", &uncased, FOV_OK);
-    EXPECT(t, "The cats", 6, 5, 7);
+    fov_tokenizer *t =
+        VOCAB("[UNK]\r\n[CLS]\r\n[SEP]\r\nthe\r\n\r\ncat \t\x0b\x0c\xc2\x85\nthe\n##s\xe2\x80\x83", &uncased, FOV_OK);
+    EXPECT(t, "The cats, the cats.", 6, 5, 7, 0, 6, 5, 7, 0);
     assert_int_equal(fov_tokenizer_size(t), 8);
     assert_string_equal(fov_tokenizer_piece(t, 5), "cat");
     assert_string_equal(fov_tokenizer_piece(t, 4), "");
@@ -82,6 +83,24 @@ static void missing_specials(void **state) {
     assert_int_equal(fov_tokenizer_special(t).cls, 3);
     EXPECT(t, "<s>[UNK]", 3, 0);
     fov_tokenizer_free(t);
+}
+
+/* The table of short words beside the trie: cased pieces, bytes above 0x7F, words of eight letters and at the text's end. */
+static void short_words(void **state) {
+    (void)state;
+    static const char text[] = SPECIALS "the\nThe\ndg1\nabcdefgh\nabcdefghi\n##i\nabcdefg\n##h\n";
+    fov_tokenizer_options cased = {0};
+    fov_tokenizer *t = VOCAB(text, &uncased, FOV_OK), *c = VOCAB(text, &cased, FOV_OK);
+    EXPECT(t, "The THE the the the", 3, 3, 3, 3, 3);
+    EXPECT(c, "The THE the the the", 4, 0, 3, 3, 3);
+    EXPECT(t, "d\xc7\xb1 dg1 the the", 0, 5, 3, 3); /* the bytes c7 b1 without their top bits spell g1 */
+    EXPECT(t, "abcdefgh abcdefghi abcdefghii abcdefg abcdefgh", 6, 7, 7, 8, 9, 6);
+    EXPECT(t,
+           "abcdef\x01gh dg\x7f\xc2\xad"
+           "1 abcdefgh\xcc\x81",
+           6, 5, 6); /* characters that vanish inside a word */
+    fov_tokenizer_free(t);
+    fov_tokenizer_free(c);
 }
 
 static void bad_files(void **state) {
@@ -138,14 +157,15 @@ static void bad_calls(void **state) {
 
 static void json_loads(void **state) {
     (void)state;
-    fov_tokenizer *t = json(FILE_(TOKEN("5", "<X>", "true"), NORMALIZER, PRE, POST, MODEL), FOV_OK);
+    fov_tokenizer *t = json(FILE_(TOKEN("5", "<X>", "true") "," TOKEN("6", "<X>a", "true"), NORMALIZER, PRE, POST, MODEL), FOV_OK);
     EXPECT(t, "abb <X>  a <x> \xc3\x81", 3, 4, 4, 5, 3, 0, 0, 0, 3); /* <x> is not the added token: three unknown words */
+    EXPECT(t, "a a<X>ab<X>", 3, 3, 6, 0, 5);                         /* the longest; then b, which begins no word */
     EXPECT(t, "abbb abbbb", 3, 4, 4, 4, 0);                          /* more than four characters */
-    assert_int_equal(fov_tokenizer_size(t), 6);
+    assert_int_equal(fov_tokenizer_size(t), 7);
     assert_string_equal(fov_tokenizer_piece(t, 5), "<X>");
     fov_tokenizer_free(t);
-    t = json(FILE_("", NORMALIZER, PRE, TEMPLATE(SEP_STEP, "1", "[2]"), MODEL), FOV_OK);
-    EXPECT(t, "ab", 3, 4);
+    t = json(FILE_("", NORMALIZER, PRE, TEMPLATE(SEP_STEP, "1", "[2]"), MODEL_(PIECES ",\"abcde\":5", "4")), FOV_OK);
+    EXPECT(t, "ab abcde a a a", 3, 4, 0, 3, 3, 3); /* a piece, but more than four characters */
     fov_tokenizer_free(t);
 }
 
@@ -174,7 +194,12 @@ static void json_refused(void **state) {
         {FILE_("", NORMALIZER, PRE, POST, MODEL_("\"[CLS]\":1,\"[SEP]\":2", "9")), "[UNK]", FOV_ERR_MISMATCH},
         {FILE_(TOKEN("3", "<X>", "false"), NORMALIZER, PRE, POST, MODEL), "<X>", FOV_ERR_MISMATCH},
         {FILE_(TOKEN("9", "a", "false"), NORMALIZER, PRE, POST, MODEL), "\"a\"", FOV_ERR_MISMATCH},
-        {FILE_(TOKEN("9", "a", "3"), NORMALIZER, PRE, POST, MODEL), "rstrip", FOV_ERR_FORMAT},
+        {FILE_("{\"id\":9,\"content\":\"a\",\"single_word\":3}", NORMALIZER, PRE, POST, MODEL), "single_word", FOV_ERR_FORMAT},
+        {"{\"truncation\":{\"direction\":\"Left\"}," NORMALIZER "," PRE "," POST "," MODEL "}", "Left", FOV_ERR_UNSUPPORTED},
+        {FILE_("",
+               "\"normalizer\":{\"type\":\"BertNormalizer\",\"clean_text\":false,\"handle_chinese_chars\":true,\"lowercase\":true}",
+               PRE, POST, MODEL),
+         "clean_text", FOV_ERR_UNSUPPORTED},
         {FILE_("{\"id\":9,\"content\":\"w\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":true}",
                NORMALIZER, PRE, POST, MODEL),
          "normalized", FOV_ERR_UNSUPPORTED},
@@ -236,8 +261,8 @@ static void out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(lines),        cmocka_unit_test(missing_specials),
-                                       cmocka_unit_test(bad_files),    cmocka_unit_test(bad_calls),
-                                       cmocka_unit_test(json_loads),   cmocka_unit_test(json_refused),
-                                       cmocka_unit_test(out_of_memory)};
+                                       cmocka_unit_test(bad_files),    cmocka_unit_test(short_words),
+                                       cmocka_unit_test(bad_calls),    cmocka_unit_test(json_loads),
+                                       cmocka_unit_test(json_refused), cmocka_unit_test(out_of_memory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,14 @@
 
 /* The first `count` lanes, at most 16. */
 static inline __mmask16 fov_mask16(size_t count) {
-    return count >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << count) - 1);
+    if (count >= 16) return 0xffff;
+    return (__mmask16)((1u << count) - 1);
+}
+
+/* The same for the 16 lanes that start at `from`. */
+static inline __mmask16 fov_mask16_from(size_t count, size_t from) {
+    if (count <= from) return 0;
+    return fov_mask16(count - from);
 }
 
 /* e^x. x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q minimax of degree 4 (3e-9 of e^r). min and max keep a NaN that

@@ -9,7 +9,7 @@ enum { ROWS = 14, FEW = 4, AHEAD = 16 /* rows of W prefetched */ };
 static void finish(const fov_tile *t) {
     const fov_gemm *g = t->gemm;
     const size_t j0 = t->panel * FOV_PANEL, columns = g->m - j0;
-    const __mmask16 masks[2] = {fov_mask16(columns), columns > 16 ? fov_mask16(columns - 16) : 0};
+    const __mmask16 masks[2] = {fov_mask16(columns), fov_mask16_from(columns, 16)};
     for (size_t h = 0; h < 2 && masks[h]; h++) {
         const __mmask16 mask = masks[h];
         const size_t j = j0 + 16 * h;

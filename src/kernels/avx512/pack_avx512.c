@@ -63,7 +63,7 @@ void fov_pack_t_avx512(const float *w, size_t ldw, size_t m, size_t k, float *pa
 void fov_pack_n_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed) {
     for (size_t j0 = 0; j0 < m; j0 += FOV_PANEL) {
         const size_t columns = m - j0;
-        const __mmask16 low = fov_mask16(columns), high = columns > 16 ? fov_mask16(columns - 16) : 0;
+        const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
         for (size_t i = 0; i < k; i++, packed += FOV_PANEL) {
             const float *from = w + i * ldw + j0;
             _mm512_storeu_ps(packed, _mm512_maskz_loadu_ps(low, from));

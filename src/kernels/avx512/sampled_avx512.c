@@ -78,7 +78,7 @@ static void group(const fov_sampled *s, size_t i0, size_t rows, size_t c0, size_
         float *y = s->y + s->rows[i0 + i] * s->ldy + c0;
         const __m512 scale = _mm512_set1_ps(s->scale[i0 + i]);
         for (size_t v = 0; v < vectors; v++) {
-            const __mmask16 mask = v + 1 == vectors ? last : (__mmask16)0xffff;
+            const __mmask16 mask = fov_mask16_from(columns, 16 * v);
             const __m512 bias = s->bias ? _mm512_maskz_loadu_ps(mask, s->bias + c0 + 16 * v) : _mm512_setzero_ps();
             _mm512_mask_storeu_ps(y + 16 * v, mask, _mm512_fmadd_ps(acc[i][v], scale, bias));
         }

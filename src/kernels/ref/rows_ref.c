@@ -6,10 +6,10 @@
 /* Sums run in LANES chains, as the vector tiers do: the rounding error of a long row grows with cols / LANES only. */
 enum { LANES = 16 };
 
-static float sum_lanes(const float lanes[LANES]) {
-    float total = 0;
-    for (size_t l = 0; l < LANES; l++) total += lanes[l];
-    return total;
+static float sum_lanes(float lanes[LANES]) {
+    for (size_t half = LANES / 2; half; half /= 2)
+        for (size_t l = 0; l < half; l++) lanes[l] += lanes[l + half];
+    return lanes[0];
 }
 
 static void softmax_row(float *s, size_t cols, float scale) {
@@ -23,8 +23,8 @@ static void softmax_row(float *s, size_t cols, float scale) {
         s[j] = expf(s[j] - top);
         lanes[j % LANES] += s[j];
     }
-    const float sum = sum_lanes(lanes), inverse = sum == 0 ? 0 : 1 / sum;
-    for (size_t j = 0; j < cols; j++) s[j] *= inverse;
+    const float sum = sum_lanes(lanes);
+    for (size_t j = 0; sum != 0 && j < cols; j++) s[j] /= sum;
 }
 
 void fov_softmax_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy) {
@@ -36,14 +36,21 @@ void fov_softmax_ref(float *s, size_t ld, size_t n, size_t cols, float scale, fl
     }
 }
 
+/* The second pass also sums the deviations: what the rounding of the mean left. Taken out, it spares rows of small variance, where
+ * that rounding would be magnified. */
 static void layernorm_row(const float *x, size_t c, const float *gamma, const float *beta, float eps, float *y) {
-    float lanes[LANES] = {0};
-    for (size_t j = 0; j < c; j++) lanes[j % LANES] += x[j];
-    const float mean = sum_lanes(lanes) / (float)c;
-    memset(lanes, 0, sizeof lanes);
-    for (size_t j = 0; j < c; j++) lanes[j % LANES] += (x[j] - mean) * (x[j] - mean);
-    const float factor = 1 / sqrtf(sum_lanes(lanes) / (float)c + eps);
-    for (size_t j = 0; j < c; j++) y[j] = (x[j] - mean) * factor * gamma[j] + beta[j];
+    float sums[LANES] = {0}, squares[LANES] = {0};
+    for (size_t j = 0; j < c; j++) sums[j % LANES] += x[j];
+    const float mean = sum_lanes(sums) / (float)c;
+    memset(sums, 0, sizeof sums);
+    for (size_t j = 0; j < c; j++) {
+        const float d = x[j] - mean;
+        sums[j % LANES] += d;
+        squares[j % LANES] += d * d;
+    }
+    const double rest = (double)sum_lanes(sums) / (double)c, variance = (double)sum_lanes(squares) / (double)c - rest * rest;
+    const float factor = (float)(1 / sqrt(variance + (double)eps)), shift = (float)rest;
+    for (size_t j = 0; j < c; j++) y[j] = (x[j] - mean - shift) * factor * gamma[j] + beta[j];
 }
 
 void fov_layernorm_ref(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,

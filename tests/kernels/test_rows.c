@@ -1,0 +1,183 @@
+/* test_rows.c: softmax with its column statistics, and layernorm, of every tier. */
+#include "kernels_test.h"
+
+static void softmax_exact(const float *s, size_t cols, float scale, double *p) {
+    double top = -(double)INFINITY, sum = 0;
+    for (size_t j = 0; j < cols; j++) top = fmax(top, (double)scale * (double)s[j]);
+    for (size_t j = 0; j < cols; j++) sum += p[j] = exp((double)scale * (double)s[j] - top);
+    for (size_t j = 0; j < cols; j++) p[j] /= sum;
+}
+
+/* step 1 or -1: the order of the sum. Both are taken, for more samples of what rounding does. */
+static void softmax_plain(const float *s, size_t cols, float scale, ptrdiff_t step, float *p) {
+    volatile float top = -INFINITY, sum = 0;
+    for (size_t j = 0; j < cols; j++) top = fmaxf(top, scale * s[j]);
+    for (size_t j = 0; j < cols; j++) {
+        const size_t at = step > 0 ? j : cols - 1 - j;
+        const volatile float v = scale * s[at];
+        p[at] = expf(v - top);
+        sum += p[at];
+    }
+    for (size_t j = 0; j < cols; j++) p[j] /= sum;
+}
+
+static void check_softmax(const fov_kernels *k, size_t n, size_t cols, float range) {
+    const size_t ld = cols + test_below(4);
+    const float scale = 0.125f + (float)test_below(8) / 8;
+    guarded in = guarded_random(n * ld, 1), s = guarded_make(n * ld, 1 + test_below(15));
+    guarded top = guarded_make(cols, 3), energy = guarded_make(cols, 5);
+    for (size_t i = 0; i < in.count; i++) in.data[i] = in.data[i] * range + (range > 5 ? 300.0f : 0.0f);
+    for (size_t i = 0; cols > 3 && i < n; i++) in.data[i * ld + test_below(cols)] = -INFINITY;
+    for (size_t i = 0; i < n; i++) memcpy(s.data + i * ld, in.data + i * ld, cols * sizeof(float));
+    for (size_t j = 0; j < cols; j++) top.data[j] = 0.01f, energy.data[j] = 0.5f;
+    k->softmax(s.data, ld, n, cols, scale, top.data, energy.data);
+    double *exact = malloc(cols * sizeof *exact);
+    float *plain = malloc(cols * sizeof *plain);
+    assert_true(exact && plain);
+    errors e = {0};
+    for (size_t i = 0; i < n; i++) {
+        softmax_exact(in.data + i * ld, cols, scale, exact);
+        softmax_plain(in.data + i * ld, cols, scale, -1, plain);
+        for (size_t j = 0; j < cols; j++) e.plain = fmax(e.plain, fabs((double)plain[j] - exact[j]));
+        softmax_plain(in.data + i * ld, cols, scale, 1, plain);
+        for (size_t j = 0; j < cols; j++) {
+            errors_add(&e, exact[j], s.data[i * ld + j], plain[j]);
+            if (in.data[i * ld + j] == -INFINITY) assert_true(s.data[i * ld + j] == 0);
+        }
+        for (size_t j = cols; j < ld; j++) assert_true(is_canary(s.data[i * ld + j]));
+    }
+    char what[100];
+    snprintf(what, sizeof what, "%s softmax n=%zu cols=%zu range=%g", k->name, n, cols, (double)range);
+    errors_check(&e, what);
+    for (size_t j = 0; j < cols; j++) { /* statistics of the very values written */
+        float most = 0.01f;
+        double sum = 0.5;
+        for (size_t i = 0; i < n; i++) {
+            most = fmaxf(most, s.data[i * ld + j]);
+            sum += (double)s.data[i * ld + j] * (double)s.data[i * ld + j];
+        }
+        assert_true(top.data[j] == most);
+        assert_true(fabs((double)energy.data[j] - sum) <= (double)(n + 1) * 0x1p-24 * sum); /* n roundings of a sum of positives */
+    }
+    for (size_t i = 0; i < n; i++) { /* a row alone gives the same bits */
+        k->softmax(in.data + i * ld, ld, 1, cols, scale, NULL, NULL);
+        assert_true(same_bits(in.data + i * ld, s.data + i * ld, cols));
+    }
+    free(exact);
+    free(plain);
+    guarded *const all[] = {&in, &s, &top, &energy};
+    for (size_t i = 0; i < 4; i++) {
+        guarded_check(all[i]);
+        guarded_free(all[i]);
+    }
+}
+
+static void test_softmax(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) {
+        for (size_t cols = 1; cols < 70; cols++) check_softmax(k, 1 + test_below(9), cols, cols % 3 ? 4 : 40);
+        check_softmax(k, 5, 512, 4);
+        check_softmax(k, 3, 4099, 1);
+    }
+}
+
+static void test_softmax_special(void **state) {
+    (void)state;
+    enum { COLS = 21, ROWS = 4 };
+    const fov_kernels *k;
+    FOR_TIERS(k) {
+        float s[ROWS][COLS], top[COLS], energy[COLS];
+        for (size_t j = 0; j < COLS; j++) {
+            s[0][j] = -INFINITY; /* masked */
+            s[1][j] = j == 20 ? NAN : -INFINITY;
+            s[2][j] = j == 3 ? NAN : (float)j;
+            s[3][j] = j == 7 ? 1e30f : 0; /* one-hot */
+            top[j] = energy[j] = 0;
+        }
+        k->softmax(s[0], COLS, 1, COLS, 2, top, energy);
+        for (size_t j = 0; j < COLS; j++) assert_true(s[0][j] == 0 && top[j] == 0 && energy[j] == 0);
+        k->softmax(s[1], COLS, 2, COLS, 2, top, energy);
+        for (size_t j = 0; j < COLS; j++) assert_true(isnan(s[1][j]) && isnan(s[2][j]) && isnan(top[j]) && isnan(energy[j]));
+        k->softmax(s[3], COLS, 1, COLS, 2, top, energy);
+        for (size_t j = 0; j < COLS; j++) assert_true(s[3][j] == (float)(j == 7) && isnan(top[j]) && isnan(energy[j]));
+        for (size_t j = 0; j < COLS; j++) s[0][j] = -3e38f; /* finite, however low: not masked */
+        k->softmax(s[0], COLS, 1, COLS, 1, NULL, NULL);
+        for (size_t j = 0; j < COLS; j++) assert_true(s[0][j] > 0.04f);
+        k->softmax(s[0], COLS, 0, COLS, 1, NULL, NULL);
+        k->softmax(NULL, 0, 3, 0, 1, NULL, NULL);
+    }
+}
+
+static void layernorm_plain(const float *x, size_t c, const float *gamma, const float *beta, float eps, float *y) {
+    volatile float mean = 0, variance = 0;
+    for (size_t j = 0; j < c; j++) mean += x[j];
+    mean /= (float)c;
+    for (size_t j = 0; j < c; j++) {
+        const volatile float d = x[j] - mean, square = d * d;
+        variance += square;
+    }
+    variance /= (float)c;
+    for (size_t j = 0; j < c; j++) y[j] = (x[j] - mean) / sqrtf(variance + eps) * gamma[j] + beta[j];
+}
+
+static double layernorm_exact(const float *x, size_t c, const float *gamma, const float *beta, float eps, size_t j) {
+    double mean = 0, variance = 0;
+    for (size_t i = 0; i < c; i++) mean += (double)x[i] / (double)c;
+    for (size_t i = 0; i < c; i++) variance += ((double)x[i] - mean) * ((double)x[i] - mean) / (double)c;
+    return ((double)x[j] - mean) / sqrt(variance + (double)eps) * (double)gamma[j] + (double)beta[j];
+}
+
+static void check_layernorm(const fov_kernels *k, size_t n, size_t c, float offset) {
+    const size_t ldx = c + test_below(3), ldy = c + test_below(3);
+    guarded x = guarded_random(n * ldx, 1), y = guarded_make(n * ldy, 2), gamma = guarded_random(c, 3), beta = guarded_random(c, 7);
+    float *plain = malloc(c * sizeof *plain);
+    assert_non_null(plain);
+    for (size_t i = 0; i < x.count; i++) x.data[i] += offset;
+    k->layernorm(x.data, ldx, n, c, gamma.data, beta.data, 1e-12f, y.data, ldy);
+    errors e = {0};
+    for (size_t i = 0; i < n; i++) {
+        layernorm_plain(x.data + i * ldx, c, gamma.data, beta.data, 1e-12f, plain);
+        for (size_t j = 0; j < c; j++)
+            errors_add(&e, layernorm_exact(x.data + i * ldx, c, gamma.data, beta.data, 1e-12f, j), y.data[i * ldy + j], plain[j]);
+        for (size_t j = c; j < ldy; j++) assert_true(is_canary(y.data[i * ldy + j]));
+    }
+    char what[100];
+    snprintf(what, sizeof what, "%s layernorm n=%zu c=%zu", k->name, n, c);
+    errors_check(&e, what);
+    for (size_t i = 0; i < n; i++) { /* in place, a row alone: the same bits */
+        k->layernorm(x.data + i * ldx, ldx, 1, c, gamma.data, beta.data, 1e-12f, x.data + i * ldx, ldx);
+        assert_true(same_bits(x.data + i * ldx, y.data + i * ldy, c));
+    }
+    free(plain);
+    guarded *const all[] = {&x, &y, &gamma, &beta};
+    for (size_t i = 0; i < 4; i++) {
+        guarded_check(all[i]);
+        guarded_free(all[i]);
+    }
+}
+
+static void test_layernorm(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) {
+        for (size_t c = 2; c < 70; c++) check_layernorm(k, 3 + 4000 / c, c, c % 2 ? 0 : 3); /* enough values to compare maxima */
+        check_layernorm(k, 3, 768, 1);
+    }
+}
+
+static void test_layernorm_special(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) {
+        float x[2][5] = {{1, 2, NAN, 4, 5}, {2, 2, 2, 2, 2}}, one[5] = {1, 1, 1, 1, 1}, beta[5] = {1, 2, 3, 4, 5};
+        k->layernorm(x[0], 5, 2, 5, one, beta, 1e-5f, x[0], 5);
+        for (size_t j = 0; j < 5; j++) assert_true(isnan(x[0][j]) && x[1][j] == beta[j]); /* no variance: beta alone */
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_softmax_special),
+                                       cmocka_unit_test(test_layernorm), cmocka_unit_test(test_layernorm_special)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
