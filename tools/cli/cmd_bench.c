@@ -50,9 +50,9 @@ static void print(const bench *b) {
            bench_compiler());
     printf("%s: %zu texts, %" PRIu64 " tokens, %zu rounds\n\n", b->engine.info->name, b->text_count, b->tokens, b->repeat);
     printf("peak of f32 multiply-adds  %9.1f GFLOP/s (registers only)\n", b->peak * 1e-9);
-    printf("exact, median              %9.1f GFLOP/s = %.1f %% of peak\n", b->flops * 1e-9,
+    printf("exact, ids to logits       %9.1f GFLOP/s = %.1f %% of peak\n", b->flops * 1e-9,
            b->peak > 0 ? 100 * b->flops / b->peak : 0);
-    printf("                           %9.0f tokens/s (tokenising included)\n", b->tokens_per_second);
+    printf("                           %9.0f tokens/s (median round, tokenising included)\n", b->tokens_per_second);
     printf("load                       %9.1f ms\n", 1e3 * b->engine.seconds_load);
     printf("start to first label       %9.1f ms\n", 1e3 * b->first_label);
     if (b->count > 1)
