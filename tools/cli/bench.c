@@ -13,8 +13,8 @@ static const char *const sentences[] = {
     "unflinchingly bleak and desperate",
     "allows us to hope that the director is poised to embark on a major career as a commercial yet inventive filmmaker .",
     "it is slow .",
-    "the acting , costumes , music , cinematography and sound are all astounding given the production 's austere locales , and "
-    "what little story there is moves along without once asking for more patience than it deserves .",
+    ("the acting , costumes , music , cinematography and sound are all astounding given the production 's austere locales , and "
+     "what little story there is moves along without once asking for more patience than it deserves ."),
     "in exactly ninety minutes , most of which passed as slowly as if i 'd been sitting naked on an igloo , it went nowhere .",
     "a gorgeous , witty , seductive movie .",
 };
