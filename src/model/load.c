@@ -55,6 +55,11 @@ static fov_status check_config(struct fov_model *m, const char *where, fov_error
     return FOV_OK;
 }
 
+/* A token that the file does not name is BERT's. */
+static const char *or_null(const char *name) {
+    return *name ? name : NULL;
+}
+
 static fov_status load_tokenizer(struct fov_model *m, const sources *s, const fov_modules *modules, fov_error *error) {
     fov_tokenizer_config c;
     fov_tokenizer_config_default(&c);
@@ -67,8 +72,14 @@ static fov_status load_tokenizer(struct fov_model *m, const sources *s, const fo
     if (modules && modules->max_length >= 3 && modules->max_length < m->max_length) m->max_length = modules->max_length;
     if (s->vocab.data) {
         int lower = modules && modules->lower_case == 1 ? 1 : c.lower_case != 0; /* BertTokenizer's default is uncased */
-        fov_tokenizer_options o = {
-            lower, c.strip_accents >= 0 ? c.strip_accents : lower, c.chinese_chars, c.unk, c.cls, c.sep, c.pad, c.mask};
+        const fov_tokenizer_options o = {.lower_case = lower,
+                                         .strip_accents = c.strip_accents >= 0 ? c.strip_accents : lower,
+                                         .chinese_chars = c.chinese_chars,
+                                         .unk = or_null(c.unk),
+                                         .cls = or_null(c.cls),
+                                         .sep = or_null(c.sep),
+                                         .pad = or_null(c.pad),
+                                         .mask = or_null(c.mask)};
         return fov_tokenizer_from_vocab(s->vocab.data, s->vocab.size, &o, s->vocab_name, &m->allocator, &m->tokenizer, error);
     }
     if (s->tokenizer_json.data)

@@ -181,7 +181,7 @@ static void stored_free(stored *s) {
 static void run_stored(problem *t, const fov_kernels *kernels, unsigned threads, const stored *s) {
     workspace w = workspace_make(&t->p, t->longest, threads);
     fov_attention_run run = {kernels, NULL, threads, (float *)(void *)w.block};
-    fov_attention_weights out = {s->weights, t->starts, s->col_max, s->col_energy};
+    fov_attention_weight_set out = {s->weights, t->starts, s->col_max, s->col_energy};
     reset_output(t);
     fov_attention_dense.weights(&run, &t->p, &out);
     fov_attention_dense.apply(&run, &t->p, &out);
@@ -450,7 +450,7 @@ static void test_no_importance(void **state) {
     run_stored(&t, kernels, 1, &s);
     workspace w = workspace_make(&t.p, t.longest + 3, 1); /* a workspace for longer texts serves too */
     fov_attention_run run = {kernels, NULL, 1, (float *)(void *)w.block};
-    fov_attention_weights out = {none.weights, t.starts, NULL, NULL};
+    fov_attention_weight_set out = {none.weights, t.starts, NULL, NULL};
     fov_attention_dense.weights(&run, &t.p, &out);
     check_same(s.weights, none.weights, s.cells);
     workspace_free(&w);

@@ -111,6 +111,10 @@ static const float *encode(fov_encoder *encoder, fov_batch batch, const tokens *
     return hidden;
 }
 
+static void check_count(const char *what, double got, double want) {
+    if (!(got == want)) fail_msg("%s: %.17g, not %.17g", what, got, want); /* whole numbers below 2^53 */
+}
+
 /* ---- against the reference ---- */
 
 static double worst(const double *want, const double *got, const float *engine, size_t n) {
@@ -337,6 +341,7 @@ static void test_weight_groups(void **state) {
         free(one);
     }
     assert_true(done < together.values_done_real);
+    check_count("padded", together.values_exact_padded + together.values_done_padded, 0); /* no such figure: over 128 tokens */
     free(all);
     for (size_t i = 0; i < LONG; i++) free(blocks[i]);
 }
@@ -354,10 +359,6 @@ static cost cost_of(size_t tokens_of_text) {
     double first = 2 * n * c * c + 2 * c * c + 2 * n * c + 2 * c * f;      /* k, v of all; q, o, attention, ffn of one */
     double padded = 3 * n * c * c + c * c + n * n * c + n * c + 2 * c * f; /* q and weights of all too */
     return (cost){l * n * c * c, l * layer + head, (l - 1) * layer + first + head, (l - 1) * layer + padded + head};
-}
-
-static void check_count(const char *what, double got, double want) {
-    if (!(got == want)) fail_msg("%s: %.17g, not %.17g", what, got, want); /* whole numbers below 2^53 */
 }
 
 static void test_multiply_adds(void **state) {
@@ -384,6 +385,8 @@ static void test_multiply_adds(void **state) {
         assert_int_equal(s->tokens, t.offsets[TINY_TEXTS]);
         check_count("exact values", s->values_exact_real, sum.values_exact);
         check_count("exact total", s->total_exact_real, sum.total_exact);
+        check_count("exact values, padded", s->values_exact_padded, (double)LAYERS * TINY_TEXTS * 128 * WIDTH * WIDTH);
+        check_count("done values, padded", s->values_done_padded, s->values_done_real);
         bool padded = strstr(cases[i].values, "padded"), sampled = strstr(cases[i].values, "=.3");
         double want = cases[i].all_rows ? sum.total_exact : padded ? sum.total_padded : sum.total_first;
         if (sampled)

@@ -1,0 +1,235 @@
+/* test_golden.c: the engine against Hugging Face transformers in double precision, by files that tests/golden/make.py wrote: one
+ * small checkpoint per kind that loads, and models/tiny-sentiment. Run once per instruction tier (FOV_CPU). */
+#include <jansson.h>
+#include <math.h>
+
+#include "kernels/kernels.h"
+#include "support/tiny.h"
+
+#define GOLDEN FOV_SOURCE_DIR "/tests/golden"
+
+/* Relative to the larger of 1 and the value. The golden values are exact, so this is f32 rounding alone: 2 to 4 layers of sums of
+ * at most 1024 products, each off by about sqrt(1024) * 2^-24 = 2e-6 of values near 1, and a gain of a few through norms and head.
+ * Probabilities carry the logits' error. */
+static const double tolerance = 2e-5;
+
+enum { MAX_OUTPUTS = 64 };
+
+typedef struct golden {
+    fov_model *model;
+    const fov_model_info *info;
+    json_t *root;
+    char name[64];
+} golden;
+
+static void golden_open(golden *g, const char *name, const char *folder, const char *expected) {
+    char path[512];
+    snprintf(g->name, sizeof g->name, "%s", name);
+    json_error_t problem;
+    g->root = json_load_file(expected, 0, &problem);
+    if (!g->root) fail_msg("%s: %s", expected, problem.text);
+    snprintf(path, sizeof path, "%s", folder);
+    assert_ok(fov_model_load(path, NULL, &g->model, error));
+    g->info = fov_model_get_info(g->model);
+    assert_true(json_array_size(json_object_get(g->root, "cases")) > 0);
+}
+
+static void golden_small(golden *g, const char *name) {
+    char folder[400], expected[512];
+    snprintf(folder, sizeof folder, "%s/%s", GOLDEN, name);
+    snprintf(expected, sizeof expected, "%s/expected.json", folder);
+    golden_open(g, name, folder, expected);
+    assert_string_equal(g->info->name, name);
+}
+
+static void golden_close(golden *g) {
+    json_decref(g->root);
+    fov_model_free(g->model);
+}
+
+static fov_session *session_of(const golden *g, const fov_session_options *options) {
+    fov_session *session = NULL;
+    assert_ok(fov_session_create(g->model, options, &session, error));
+    return session;
+}
+
+static fov_text text_of_case(const json_t *c) {
+    const char *a = json_string_value(json_object_get(c, "a")), *b = json_string_value(json_object_get(c, "b"));
+    return b ? pair_of(a, b) : text_of(a);
+}
+
+static void check_ids(const golden *g, fov_session *session, const json_t *c, size_t number) {
+    const json_t *want = json_object_get(c, "ids");
+    int32_t ids[512];
+    size_t count;
+    fov_text text = text_of_case(c);
+    assert_ok(fov_tokenize(session, &text, ids, NULL, 512, &count, NULL, error));
+    if (count != json_array_size(want)) fail_msg("%s, case %zu: %zu ids, not %zu", g->name, number, count, json_array_size(want));
+    for (size_t i = 0; i < count; i++) assert_int_equal(ids[i], json_integer_value(json_array_get(want, i)));
+}
+
+static void check_values(const golden *g, size_t number, const json_t *want, const float *got, size_t count) {
+    assert_int_equal(json_array_size(want), count);
+    for (size_t i = 0; i < count; i++) {
+        double w = json_number_value(json_array_get(want, i));
+        if (!(fabs((double)got[i] - w) <= tolerance * fmax(1, fabs(w))))
+            fail_msg("%s, case %zu, output %zu: %.9g, not %.9g", g->name, number, i, (double)got[i], w);
+    }
+}
+
+static void check_logits(const golden *g) {
+    static const char *const values[] = {"exact", "mca:alpha=1e-9"};
+    for (size_t v = 0; v < 2; v++) {
+        fov_session *session = session_of(g, &(fov_session_options){.values = values[v]});
+        size_t i;
+        const json_t *c;
+        json_array_foreach(json_object_get(g->root, "cases"), i, c) {
+            float logits[MAX_OUTPUTS], scores[MAX_OUTPUTS];
+            fov_text text = text_of_case(c);
+            check_ids(g, session, c, i);
+            assert_ok(fov_classify(session, &text, 1, logits, NULL, error));
+            check_values(g, i, json_object_get(c, "logits"), logits, g->info->labels);
+            fov_scores(g->model, logits, scores);
+            for (size_t j = 0; j < g->info->labels; j++) assert_true(isfinite(scores[j]));
+        }
+        fov_session_free(session);
+    }
+}
+
+static void check_vectors(const golden *g, fov_pooling pooling, int normalize, const char *key) {
+    fov_session *session = session_of(g, &(fov_session_options){.pooling = pooling, .normalize = normalize});
+    size_t i;
+    const json_t *c;
+    json_array_foreach(json_object_get(g->root, "cases"), i, c) {
+        float vector[MAX_OUTPUTS];
+        fov_text text = text_of_case(c);
+        check_ids(g, session, c, i);
+        assert_ok(fov_embed(session, &text, 1, vector, NULL, error));
+        check_values(g, i, json_object_get(c, key), vector, g->info->width);
+    }
+    fov_session_free(session);
+}
+
+static void check_fill(const golden *g) {
+    fov_session *session = session_of(g, NULL);
+    size_t i, m;
+    const json_t *c, *mask;
+    json_array_foreach(json_object_get(g->root, "cases"), i, c) {
+        fov_candidate candidates[4 * 5];
+        size_t masks = 4;
+        fov_text text = text_of_case(c);
+        check_ids(g, session, c, i);
+        assert_ok(fov_fill_mask(session, &text, 5, candidates, &masks, error));
+        assert_int_equal(masks, json_array_size(json_object_get(c, "masks")));
+        json_array_foreach(json_object_get(c, "masks"), m, mask) {
+            float probabilities[5];
+            for (size_t k = 0; k < 5; k++) {
+                probabilities[k] = candidates[m * 5 + k].probability;
+                assert_int_equal(candidates[m * 5 + k].id, json_integer_value(json_array_get(json_object_get(mask, "ids"), k)));
+            }
+            check_values(g, i, json_object_get(mask, "probabilities"), probabilities, 5);
+        }
+    }
+    fov_session_free(session);
+}
+
+/* ---- tests ---- */
+
+static void test_tiny(void **state) {
+    (void)state;
+    golden g;
+    golden_open(&g, "tiny-sentiment", TINY_FOLDER, GOLDEN "/tiny_logits.json");
+    assert_true(json_array_size(json_object_get(g.root, "cases")) >= 12);
+    check_logits(&g);
+    golden_close(&g);
+}
+
+static void test_classifiers(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *architecture, *dtype;
+        fov_head head;
+        size_t labels, width;
+    } kinds[] = {
+        {"bert-single-f32", "bert", "F32", FOV_HEAD_SINGLE_LABEL, 2, 48},
+        {"bert-multi-f16", "bert", "F16", FOV_HEAD_MULTI_LABEL, 5, 24},
+        {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
+        {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
+        {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
+    };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        golden g;
+        golden_small(&g, kinds[i].name);
+        assert_string_equal(g.info->architecture, kinds[i].architecture);
+        assert_string_equal(g.info->dtype, kinds[i].dtype);
+        assert_int_equal(g.info->head, kinds[i].head);
+        assert_int_equal(g.info->labels, kinds[i].labels);
+        assert_int_equal(g.info->width, kinds[i].width);
+        assert_int_equal(g.info->layers, 2);
+        assert_int_equal(g.info->max_length, 19);
+        check_logits(&g);
+        golden_close(&g);
+    }
+}
+
+static void test_scores(void **state) {
+    (void)state;
+    golden g;
+    float scores[5];
+    golden_small(&g, "bert-multi-f16");
+    fov_scores(g.model, (const float[]){0, 2, -2, 100, -100}, scores);
+    const double sigmoid = 0.88079707797788243; /* 1 / (1 + exp(-2)) */
+    assert_true(scores[0] == 0.5F && scores[3] == 1.F && scores[4] >= 0 && scores[4] < 1e-40F);
+    assert_true(fabs((double)scores[1] - sigmoid) < 1e-7 && fabs((double)scores[2] - (1 - sigmoid)) < 1e-7);
+    golden_close(&g);
+    golden_small(&g, "bert-regression-bf16");
+    fov_scores(g.model, (const float[]){-3.25F}, scores);
+    assert_true(scores[0] == -3.25F);
+    golden_close(&g);
+    golden_small(&g, "bert-sharded");
+    fov_scores(g.model, (const float[]){1000, 1000, -1000}, scores);
+    assert_true(scores[0] == 0.5F && scores[1] == 0.5F && scores[2] == 0);
+    golden_close(&g);
+}
+
+static void test_encoders(void **state) {
+    (void)state;
+    golden g;
+    golden_small(&g, "bert-plain");
+    assert_int_equal(g.info->head, FOV_HEAD_NONE);
+    assert_int_equal(g.info->heads, 24); /* head size 1 */
+    check_vectors(&g, FOV_POOLING_DEFAULT, 0, "mean");
+    check_vectors(&g, FOV_POOLING_CLS, 0, "cls");
+    check_vectors(&g, FOV_POOLING_MEAN, 1, "normalized");
+    golden_close(&g);
+    golden_small(&g, "sentence");
+    assert_int_equal(g.info->pooling, FOV_POOLING_MEAN);
+    assert_int_equal(g.info->normalize, 1);
+    assert_int_equal(g.info->max_length, 12);
+    check_vectors(&g, FOV_POOLING_DEFAULT, 0, "normalized");
+    check_vectors(&g, FOV_POOLING_CLS, -1, "cls");
+    check_vectors(&g, FOV_POOLING_MEAN, -1, "mean");
+    golden_close(&g);
+}
+
+static void test_masked_lm(void **state) {
+    (void)state;
+    static const char *const names[] = {"bert-mask", "distilbert-mask-untied"};
+    for (size_t i = 0; i < 2; i++) {
+        golden g;
+        golden_small(&g, names[i]);
+        assert_int_equal(g.info->head, FOV_HEAD_MASKED_LM);
+        assert_int_equal(g.info->labels, 0);
+        check_fill(&g);
+        golden_close(&g);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_classifiers), cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),
+    };
+    if (!fov_kernels_get(NULL)) return 77; /* FOV_CPU names a tier that this processor lacks: skipped */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
