@@ -13,19 +13,22 @@
 #include "core/rng.h"
 #include "token/token.h"
 
-enum { THREADS = 4, TEXTS = 300 };
+enum { THREADS = 4, TEXTS = 5000 };
 
 static fov_tokenizer *tokenizer;
+static pthread_barrier_t start;
 
 typedef struct job {
     pthread_t thread;
     uint64_t hashes[TEXTS]; /* of each text's ids */
     fov_status status;
+    bool together;
 } job;
 
 static void *encode_all(void *context) {
     job *j = context;
     fov_token_scratch scratch = {0};
+    if (j->together) pthread_barrier_wait(&start);
     for (int i = 0; i < TEXTS && !j->status; i++) {
         char text[80];
         fov_encoding e = {0};
@@ -49,12 +52,15 @@ static void shared(void **state) {
     assert_int_equal(fov_tokenizer_from_vocab(vocabulary, size, &options, "v", NULL, &tokenizer, NULL), FOV_OK);
     encode_all(&alone);
     assert_int_equal(alone.status, FOV_OK);
+    assert_int_equal(pthread_barrier_init(&start, NULL, THREADS), 0);
+    for (int t = 0; t < THREADS; t++) jobs[t].together = true;
     for (int t = 0; t < THREADS; t++) assert_int_equal(pthread_create(&jobs[t].thread, NULL, encode_all, &jobs[t]), 0);
     for (int t = 0; t < THREADS; t++) assert_int_equal(pthread_join(jobs[t].thread, NULL), 0);
     for (int t = 0; t < THREADS; t++) {
         assert_int_equal(jobs[t].status, FOV_OK);
         assert_memory_equal(jobs[t].hashes, alone.hashes, sizeof alone.hashes);
     }
+    pthread_barrier_destroy(&start);
     fov_tokenizer_free(tokenizer);
 }
 
