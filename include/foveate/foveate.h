@@ -149,7 +149,7 @@ typedef struct fov_model_info {
 /* Options; all zero = defaults. */
 typedef struct fov_model_options {
     const fov_allocator *allocator; /* NULL: C library; copied */
-    unsigned threads;               /* for packing the weights; 0: default of the machine */
+    unsigned threads;               /* 1..256, for packing the weights; 0: default of the machine */
     const char *name;               /* NULL: last component of the folder */
 } fov_model_options;
 
@@ -192,7 +192,7 @@ typedef struct fov_session_options {
     const char *ffn;       /* "exact", ...; NULL: "exact" */
     const char *dtype;     /* "f32"; NULL: "f32" */
     size_t batch_tokens;   /* tokens in flight; 0: 4096. Never changes a result */
-    size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3, at most the model's limit */
+    size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3 (for pairs 4), at most the limit */
     fov_pooling pooling;   /* for fov_embed; 0: the model's */
     int normalize;         /* for fov_embed: 1 yes, -1 no, 0: the model's */
     int all_rows;          /* 1: compute every row of the last layer even where the head does not read it */

@@ -2,9 +2,12 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "core/threads.h"
 #include "model/load.h"
 
-static fov_status check_allocator(const fov_model_options *o, fov_error *error) {
+static fov_status check_options(const fov_model_options *o, fov_error *error) {
+    if (o && o->threads > FOV_MAX_THREADS)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "threads", "%u threads; at most %d", o->threads, FOV_MAX_THREADS);
     if (o && o->allocator && (!o->allocator->alloc || !o->allocator->release))
         return fov_fail(error, FOV_ERR_ARGUMENT, "allocator", "alloc and release must not be NULL");
     return FOV_OK;
@@ -13,7 +16,7 @@ static fov_status check_allocator(const fov_model_options *o, fov_error *error) 
 fov_status fov_model_load(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error) {
     if (!folder || !*folder || !model)
         return fov_fail(error, FOV_ERR_ARGUMENT, "fov_model_load", "folder and model must not be NULL or empty");
-    fov_status status = check_allocator(options, error);
+    fov_status status = check_options(options, error);
     return status ? status : fov_model_load_folder(folder, options, model, error);
 }
 
@@ -21,7 +24,7 @@ fov_status fov_model_load_memory(const fov_model_files *files, const fov_model_o
                                  fov_error *error) {
     if (!files || !model || !files->config || !files->vocab || !files->weights)
         return fov_fail(error, FOV_ERR_ARGUMENT, "fov_model_load_memory", "config, vocab and weights must not be NULL");
-    fov_status status = check_allocator(options, error);
+    fov_status status = check_options(options, error);
     return status ? status : fov_model_load_blocks(files, options, model, error);
 }
 

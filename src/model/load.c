@@ -138,7 +138,7 @@ static fov_status build(const sources *s, fov_tensors *tensors, const char *name
                           m->config.vocabulary);
         goto end;
     }
-    if ((status = fov_model_load_weights(m, threads > FOV_MAX_THREADS ? FOV_MAX_THREADS : threads, error))) goto end;
+    if ((status = fov_model_load_weights(m, threads, error))) goto end;
     describe(m, modules);
 end:
     if (status) {

@@ -33,13 +33,19 @@ static fov_session *session_of(const fov_session_options *options) {
     return session;
 }
 
-static outcome *run_some(const fov_session_options *options, const fov_text *some, size_t count) {
+static outcome *run_in(fov_session *session, const fov_text *some, size_t count) {
     outcome *out = calloc(1, sizeof *out);
     assert_non_null(out);
-    fov_session *session = session_of(options);
+    fov_session_reset_stats(session);
     assert_ok(fov_classify(session, some, count, out->logits[0], NULL, error));
     fov_session_get_stats(session, &out->stats);
     assert_ok(fov_embed(session, some, count, out->vectors[0], NULL, error)); /* mean pooling reads every row */
+    return out;
+}
+
+static outcome *run_some(const fov_session_options *options, const fov_text *some, size_t count) {
+    fov_session *session = session_of(options);
+    outcome *out = run_in(session, some, count);
     fov_session_free(session);
     return out;
 }
@@ -180,14 +186,16 @@ static void test_batch_is_single(void **state) {
     (void)state;
     for (size_t s = 0; s < COUNT(settings_all); s++) {
         fov_session_options options = {.values = settings_all[s], .seed = 3, .threads = 2};
-        outcome *all = run_all(&options);
+        fov_session *session = session_of(&options);
+        outcome *all = run_in(session, texts, TINY_TEXTS);
         for (size_t i = 0; i < TINY_TEXTS; i++) {
-            outcome *one = run_some(&options, &texts[i], 1);
+            outcome *one = run_in(session, &texts[i], 1);
             assert_memory_equal(all->logits[i], one->logits[0], sizeof one->logits[0]);
             assert_memory_equal(all->vectors[i], one->vectors[0], sizeof one->vectors[0]);
             free(one);
         }
         free(all);
+        fov_session_free(session);
     }
 }
 
