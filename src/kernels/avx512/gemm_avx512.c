@@ -3,7 +3,7 @@
 
 #include "kernels/avx512/avx512.h"
 
-enum { ROWS = 14, AHEAD = 16 /* rows of W prefetched */ };
+enum { ROWS = 14 };
 
 static inline __m512 activate(fov_activation act, __m512 v) {
     if (act == FOV_ACT_GELU) return fov_gelu16(v);
@@ -58,11 +58,12 @@ __attribute__((always_inline)) static inline void tile_rows(const fov_tile *t, c
     __m512 acc[ROWS][2];
     FOV_UNROLL
     for (size_t i = 0; i < rows; i++) acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+    const size_t ahead = (rows <= 2 ? 32 : 16) * FOV_PANEL; /* of W; measured: few rows outrun 16 */
     const float *a = t->a, *b = t->b;
     for (size_t k = t->k; k; k--) {
         const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
-        _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL + 16), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         FOV_UNROLL
         for (size_t i = 0; i < rows; i++) {
             const __m512 x = _mm512_set1_ps(a[i * FOV_TILE_STRIDE]);
