@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { ROWS_AHEAD = 2 };
+
 static size_t least(size_t a, size_t b) {
     return a < b ? a : b;
 }
@@ -12,11 +14,18 @@ size_t fov_gemm_scratch(void) {
     return (size_t)FOV_GEMM_ROWS * FOV_TILE_STRIDE + (size_t)FOV_TILE_GROUP * FOV_GEMM_ROWS * FOV_PANEL;
 }
 
-/* Rows [row, row + rows) and columns [k0, k0 + k) of X into a. */
+static const float *x_row(const fov_gemm *g, size_t row) {
+    return g->x + (g->x_rows ? g->x_rows[row] : row) * g->ldx;
+}
+
+/* Rows [row, row + rows) and columns [k0, k0 + k) of X into a. X comes from far away: rows are asked for ahead of their copy. */
 static void pack_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
     for (size_t i = 0; i < rows; i++) {
-        const size_t from = g->x_rows ? g->x_rows[row + i] : row + i;
-        memcpy(a + i * FOV_TILE_STRIDE, g->x + from * g->ldx + k0, k * sizeof *a);
+        if (i + ROWS_AHEAD < rows) {
+            const float *next = x_row(g, row + i + ROWS_AHEAD) + k0;
+            for (size_t j = 0; j < k; j += 16) __builtin_prefetch(next + j);
+        }
+        memcpy(a + i * FOV_TILE_STRIDE, x_row(g, row + i) + k0, k * sizeof *a);
     }
 }
 

@@ -6,8 +6,8 @@
 #include "kernels/tile.h"
 
 enum {
-    TASKS_PER_THREAD = 8,     /* of a whole call, when there is enough to do: evens out threads that the system disturbs */
-    PANELS_LEAST = 4,         /* of a task, unless threads would idle: packing 1 row costs 1 / 10 of a panel */
+    TASKS_PER_THREAD = 4,     /* of a whole call, when there is enough to do: evens out threads that the system disturbs */
+    PANELS_LEAST = 6,         /* of a task, unless threads would idle: packing X costs about a third of a panel */
     ROWS_FEW = 4,             /* up to here a call is bound by reading W: one run of panels for each thread */
     WORK_PARALLEL = 64 * 1024 /* multiply-adds below which waking a thread costs more than it gives */
 };

@@ -12,7 +12,7 @@ typedef struct fov_encoder_settings {
     uint64_t seed;
     unsigned threads;
     bool all_rows;                /* compute every row of the last layer whatever the head reads */
-    bool trace; /* report importance even where no estimator needs it */
+    bool trace;                   /* report importance even where no estimator needs it */
     size_t batch_tokens, longest; /* most tokens of a batch (at least longest) and of a text */
 } fov_encoder_settings;
 

@@ -103,7 +103,6 @@ static void describe(struct fov_model *m, const fov_modules *modules) {
     info->vocabulary = c->vocabulary;
     info->labels = m->head == FOV_HEAD_NONE || m->head == FOV_HEAD_MASKED_LM ? 0 : c->labels;
     info->max_length = m->max_length;
-    for (size_t i = 0; i < fov_tensors_count(m->tensors); i++) info->parameters += fov_tensors_at(m->tensors, i)->count;
     info->dtype = fov_dtype_name(m->words->dtype);
     info->attention = m->attention;
     info->pooling = modules ? modules->pooling : FOV_POOLING_MEAN;

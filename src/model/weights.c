@@ -92,6 +92,7 @@ static float *take(loader *l, const fov_tensor *t, const char *name, load_kind k
     size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, k));
     float *out = fov_arena_take(l->arena, floats, sizeof(float));
     if (l->items) l->items[l->count] = (load_item){t, kind, out, m, k};
+    if (l->items) l->model->info.parameters += t->count;
     l->count++;
     return out;
 }
@@ -134,6 +135,7 @@ static const fov_tensor *table(loader *l, const char *base, size_t rows, size_t 
     snprintf(name, sizeof name, "%s.weight", base);
     take(&probe, t, name, LOAD_VECTOR, rows, columns);
     l->status = probe.status;
+    if (l->items && !l->status) l->model->info.parameters += t->count;
     return t;
 }
 

@@ -11,9 +11,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/rng.h"
 #include "core/threads.h"
 #include "kernels/gemm.h"
+#include "values/alias.h"
 #include "values/project.h"
 
 enum { P_ALPHA, P_LENGTH, P_DRAWS };
@@ -27,9 +27,8 @@ static const fov_param_info params[] = {
 /* ---- bind: alias table of p and scaled rows, per head ---- */
 
 typedef struct tables {
-    uint32_t *threshold; /* [heads][d]: keep the drawn cell when the fraction is below */
-    uint32_t *alias;     /* [heads][d]: else take this feature */
-    float *scaled;       /* [heads][d][e]: W[i] / p(i) */
+    uint32_t *threshold, *alias; /* [heads][d] fov_alias */
+    float *scaled;               /* [heads][d][e]: W[i] / p(i) */
 } tables;
 
 static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables *t) {
@@ -46,38 +45,8 @@ static float weight_at(const fov_value_weights *w, size_t head, size_t i, size_t
     return packed[(c / FOV_PANEL * w->width + i) * FOV_PANEL + c % FOV_PANEL];
 }
 
-/* Vose's alias method in exact 32-bit cells. A draw u in [0, 2^32) falls into cell floor(u d / 2^32) and keeps it when the
- * fraction, frac(u d / 2^32) 2^32, is below the threshold. p(i) is met to 2^-32 relative to a cell. `mass` [d] (sum d) and `stack`
- * [d] are scratch. */
-static void make_alias(double *mass, uint32_t *stack, size_t d, uint32_t *threshold, uint32_t *alias) {
-    size_t small = 0, large = d; /* small ones grow from the left of the stack, large ones from the right */
-    for (size_t i = 0; i < d; i++) {
-        if (mass[i] < 1)
-            stack[small++] = (uint32_t)i;
-        else
-            stack[--large] = (uint32_t)i;
-    }
-    while (small && large < d) {
-        uint32_t s = stack[--small], l = stack[large];
-        threshold[s] = (uint32_t)fmin(mass[s] * 0x1p32, 0xffffffffu);
-        alias[s] = l;
-        mass[l] -= 1 - mass[s];
-        if (mass[l] < 1) {
-            large++;
-            stack[small++] = l;
-        }
-    }
-    /* What is left holds a whole cell up to rounding. Its own alias, so that the last 2^-32 is its own too. */
-    while (large < d) {
-        uint32_t l = stack[large++];
-        threshold[l] = 0xffffffffu;
-        alias[l] = l;
-    }
-    while (small) {
-        uint32_t s = stack[--small];
-        threshold[s] = 0xffffffffu;
-        alias[s] = s;
-    }
+static fov_alias alias_of(const tables *t, size_t head, size_t d) {
+    return (fov_alias){d, t->threshold + head * d, t->alias + head * d};
 }
 
 static void bind_head(const fov_value_weights *w, size_t head, double *mass, uint32_t *stack, const tables *t) {
@@ -89,24 +58,12 @@ static void bind_head(const fov_value_weights *w, size_t head, double *mass, uin
         total += mass[i];
     }
     float *scaled = t->scaled + head * d * e;
-    size_t heaviest = 0;
     for (size_t i = 0; i < d; i++) {
-        if (mass[i] > mass[heaviest]) heaviest = i;
-        /* A row of zeros contributes nothing and is never drawn; a head of zeros has no distribution: any draw adds 0. */
-        double inverse = mass[i] > 0 ? total / mass[i] : 0;
+        double inverse = mass[i] > 0 ? total / mass[i] : 0; /* rows of zeros are never drawn */
         for (size_t c = 0; c < e; c++) scaled[i * e + c] = (float)((double)weight_at(w, head, i, c) * inverse);
-        mass[i] = total > 0 ? mass[i] / total * (double)d : 1;
     }
-    make_alias(mass, stack, d, t->threshold + head * d, t->alias + head * d);
-    /* Rounding must not leave a sliver of a cell to a row with p = 0. */
-    for (size_t i = 0; i < d; i++) {
-        uint32_t *alias = &t->alias[head * d + i];
-        bool zero = true;
-        for (size_t c = 0; c < e && zero; c++) zero = weight_at(w, head, i, c) == 0.f;
-        if (!zero || total <= 0) continue;
-        t->threshold[head * d + i] = 0;
-        if (*alias == i) *alias = (uint32_t)heaviest;
-    }
+    fov_alias table = alias_of(t, head, d);
+    fov_alias_make(&table, mass, stack);
 }
 
 static fov_status bind(const fov_setting *setting, const fov_value_weights *w, const fov_allocator *allocator, void **bound,
@@ -197,21 +154,6 @@ static uint32_t draws_of(double n, float importance, double alpha, size_t d) {
     return r < 1 ? 1 : (uint32_t)r;
 }
 
-/* The draws of a stream: index[k] ~ p for k < count, rounded up to whole Philox blocks. */
-static void draw(const job *j, fov_rng rng, size_t head, uint32_t count, uint32_t *index) {
-    size_t d = j->run->weights->width;
-    const uint32_t *threshold = j->tables.threshold + head * d, *alias = j->tables.alias + head * d;
-    for (uint32_t k = 0; k < count; k += 4) {
-        uint32_t bits[4];
-        fov_rng_next4(&rng, bits);
-        for (size_t lane = 0; lane < 4; lane++) {
-            uint64_t product = (uint64_t)bits[lane] * d;
-            uint32_t cell = (uint32_t)(product >> 32);
-            index[k + lane] = (uint32_t)product < threshold[cell] ? cell : alias[cell];
-        }
-    }
-}
-
 /* Plan one (text, head): counts, exact rows, sampled rows by descending r; then sample. */
 static void sample_task(void *context, size_t task, unsigned thread) {
     const job *j = context;
@@ -252,15 +194,16 @@ static void sample_task(void *context, size_t task, unsigned thread) {
                      .scale = scale,
                      .y = j->v->v + head * e,
                      .ldy = j->v->ldv};
+    fov_alias table = alias_of(&j->tables, head, d);
     uint64_t hash = j->v->hashes[text];
     if (!j->independent) {
-        draw(j, fov_rng_stream(j->v->seed, hash, j->v->layer, (uint32_t)head, 0), head, count[0], index);
+        fov_alias_draw(&table, fov_rng_stream(j->v->seed, hash, j->v->layer, (uint32_t)head, 0), count[0], index);
         j->run->kernels->sampled(&s);
         return;
     }
     for (uint32_t k = 0; k < sampled; k++) {
         uint32_t position = rows[k] - (uint32_t)first;
-        draw(j, fov_rng_stream(j->v->seed, hash, j->v->layer, (uint32_t)head, 1 + position), head, count[k], index);
+        fov_alias_draw(&table, fov_rng_stream(j->v->seed, hash, j->v->layer, (uint32_t)head, 1 + position), count[k], index);
         fov_sampled one = s;
         one.n = 1;
         one.rows = rows + k;

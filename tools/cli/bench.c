@@ -13,8 +13,8 @@ static const char *const sentences[] = {
     "unflinchingly bleak and desperate",
     "allows us to hope that the director is poised to embark on a major career as a commercial yet inventive filmmaker .",
     "it is slow .",
-    "the acting , costumes , music , cinematography and sound are all astounding given the production 's austere locales , and "
-    "what little story there is moves along without once asking for more patience than it deserves .",
+    ("the acting , costumes , music , cinematography and sound are all astounding given the production 's austere locales , and "
+     "what little story there is moves along without once asking for more patience than it deserves ."),
     "in exactly ninety minutes , most of which passed as slowly as if i 'd been sitting naked on an igloo , it went nowhere .",
     "a gorgeous , witty , seductive movie .",
 };
@@ -152,7 +152,6 @@ int bench_run(bench *b, bool quiet) {
     double seconds;
     int code = run_once(b, &b->settings[0], 1, &seconds);
     b->first_label += seconds;
-    b->peak = fov_machine_peak_f32(b->threads, .3);
     /* One round that does not count: scratch memory grows, pages are touched, clocks settle. */
     for (size_t i = 0; i < b->count && !code; i++) {
         code = run_once(b, &b->settings[i], b->text_count, &seconds);
@@ -160,6 +159,7 @@ int bench_run(bench *b, bool quiet) {
     }
     progress_start(&p, "rounds", quiet);
     for (size_t r = 0; r < b->repeat && !code; r++) {
+        b->peak = fmax(b->peak, fov_machine_peak_f32(b->threads, .1)); /* the best of all rounds: others may use the machine too */
         for (size_t i = 0; i < b->count && !code; i++)
             code = run_once(b, &b->settings[i], b->text_count, &b->settings[i].rounds[r]);
         progress_update(&p, r + 1, b->repeat);

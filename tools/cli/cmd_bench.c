@@ -27,7 +27,7 @@ static json_t *pack_ratio(const bench_setting *b) {
 
 static json_t *pack(const bench *b) {
     json_t *compared = json_array();
-    for (size_t i = 1; i < b->count; i++) json_array_append_new(compared, pack_ratio(&b->settings[i]));
+    for (size_t i = 0; i < b->count; i++) json_array_append_new(compared, pack_ratio(&b->settings[i]));
     json_t *out =
         json_pack("{s:o, s:s, s:o, s:i, s:o, s:I, s:I, s:I}", "cpu", json_text(b->machine.cpu), "tier", b->machine.tier, "features",
                   json_text(b->machine.features), "threads", (int)b->threads, "checkpoint", json_text(b->engine.info->name),
@@ -50,14 +50,13 @@ static void print(const bench *b) {
            bench_compiler());
     printf("%s: %zu texts, %" PRIu64 " tokens, %zu rounds\n\n", b->engine.info->name, b->text_count, b->tokens, b->repeat);
     printf("peak of f32 multiply-adds  %9.1f GFLOP/s (registers only)\n", b->peak * 1e-9);
-    printf("exact, median              %9.1f GFLOP/s = %.1f %% of peak\n", b->flops * 1e-9,
+    printf("exact, ids to logits       %9.1f GFLOP/s = %.1f %% of peak\n", b->flops * 1e-9,
            b->peak > 0 ? 100 * b->flops / b->peak : 0);
-    printf("                           %9.0f tokens/s (tokenising included)\n", b->tokens_per_second);
+    printf("                           %9.0f tokens/s (median round, tokenising included)\n", b->tokens_per_second);
     printf("load                       %9.1f ms\n", 1e3 * b->engine.seconds_load);
     printf("start to first label       %9.1f ms\n", 1e3 * b->first_label);
-    if (b->count > 1)
-        puts("\nspeed-up over exact, paired within rounds: median [min, max]; share of the exact multiply-adds done (real tokens)");
-    for (size_t i = 1; i < b->count; i++)
+    puts("\nspeed-up over exact, paired within rounds: median [min, max]; multiply-adds done of the exact path's with every row");
+    for (size_t i = 0; i < b->count; i++)
         printf("  %-44s %6.3f [%.3f, %.3f]  %5.1f %%\n", b->settings[i].text, b->settings[i].median, b->settings[i].low,
                b->settings[i].high, 100 * b->settings[i].share);
 }

@@ -133,7 +133,7 @@ static int stream(engine *e, sink *k, reader *r, const settings *s, size_t *empt
 static int check(const settings *s) {
     if (s->normalize && s->no_normalize) return complain(EXIT_USAGE, "--normalize and --no-normalize: give one of them");
     if (s->resume && !s->output) return complain(EXIT_USAGE, "--resume: there is no --output to take up: give --output X.npy");
-    return 0;
+    return s->output ? output_probe(s->output) : 0; /* before the model is loaded: its width is needed to open the file */
 }
 
 static int run(void *given) {

@@ -123,11 +123,9 @@ int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, si
     v->metric_count = v->by_cosine ? 1 : v->task->metric_count;
     memcpy(v->metrics, v->task->metrics, sizeof v->metrics);
     if (v->by_cosine) v->metrics[0] = (metric){"spearman (cosine)", metric_spearman};
-    int code = engine_session(e, &one, NULL);
-    if (code) return code;
     v->seeds = engine_is_random(e) ? seeds : 1; /* without draws every seed gives the same figures */
     if (v->seeds < seeds && !settings->quiet) remark("no method here draws: one seed is enough");
-    code = allocate(v, e);
+    int code = allocate(v, e);
     double *scratch = code ? NULL : malloc(v->data.count * METRIC_SCRATCH * sizeof *scratch);
     if (!code && !scratch) code = complain_memory();
     progress p;

@@ -25,8 +25,8 @@ typedef struct evaluation {
 
 /* Make sure that the model's head fits the task. */
 int evaluation_check(const engine *e, const task *t);
-/* Run e's session once per seed, from `settings`'s on; sessions are made anew. The caller has filled task and data and zeroed the
- * rest; evaluation_free in any case. 0 or an exit code. */
+/* Run once per seed, from `settings`'s on; e holds the session of the first, the others are made here. The caller has filled task
+ * and data and zeroed the rest; evaluation_free in any case. 0 or an exit code. */
 int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, size_t seeds);
 void evaluation_free(evaluation *v);
 

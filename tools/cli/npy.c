@@ -78,12 +78,10 @@ int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, i
     *f = (npy_file){
         .fd = -1, .path = path, .columns = columns, .settings = settings, .input = NPY_HASH, .slot = -1, .keep_partial = resume};
     struct stat target;
-    if (!stat(path, &target)) {
-        if (S_ISDIR(target.st_mode)) return output_failed(path, EISDIR);
-        if (!S_ISREG(target.st_mode))
-            return complain(EXIT_FAILED, "%s: not a plain file: an .npy file is renamed into place", path);
-        if (access(path, W_OK)) return output_failed(path, errno);
-    }
+    if (!stat(path, &target) && !S_ISREG(target.st_mode) && !S_ISDIR(target.st_mode))
+        return complain(EXIT_FAILED, "%s: not a plain file: an .npy file is renamed into place", path);
+    int code = output_probe(path);
+    if (code) return code;
     size_t size = strlen(path) + sizeof ".partial";
     f->partial = malloc(size);
     if (!f->partial) return complain_memory();

@@ -61,20 +61,39 @@ static mode_t plain_mode(void) {
     return 0666 & ~mask;
 }
 
+/* "a/b" gives "a", "b" gives ".", "/b" gives "/"; the caller frees. */
+static char *folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    size_t size = slash ? (size_t)(slash - path) + (slash == path) : 1;
+    char *folder = malloc(size + 1);
+    if (!folder) return NULL;
+    memcpy(folder, slash ? path : ".", size);
+    folder[size] = '\0';
+    return folder;
+}
+
+int output_probe(const char *path) {
+    struct stat target;
+    char *folder = folder_of(path);
+    if (!folder) return complain_memory();
+    int error = access(folder, W_OK | X_OK) ? errno : 0;
+    free(folder);
+    if (!error && !stat(path, &target)) error = S_ISDIR(target.st_mode) ? EISDIR : access(path, W_OK) ? errno : 0;
+    return error ? output_failed(path, error) : 0;
+}
+
 int output_open(output *out, const char *path) {
     *out = (output){.file = stdout, .slot = -1};
     if (!path) return 0;
     *out = (output){.path = path, .slot = -1};
     struct stat target;
-    if (!stat(path, &target)) {
-        if (S_ISDIR(target.st_mode)) return output_failed(path, EISDIR);
-        if (access(path, W_OK)) return output_failed(path, errno);
-        /* A device or a pipe (/dev/null, /dev/stdout) cannot be replaced: it is written directly. */
-        if (!S_ISREG(target.st_mode)) {
-            out->file = fopen(path, "w");
-            return out->file ? 0 : output_failed(path, errno);
-        }
+    /* A device or a pipe (/dev/null, /dev/stdout) cannot be replaced: it is written directly. */
+    if (!stat(path, &target) && !S_ISREG(target.st_mode) && !S_ISDIR(target.st_mode)) {
+        out->file = fopen(path, "w");
+        return out->file ? 0 : output_failed(path, errno);
     }
+    int code = output_probe(path);
+    if (code) return code;
     enum { RANDOM = 6 }; /* letters that mkstemp replaces */
     size_t size = strlen(path);
     out->partial = malloc(size + RANDOM + 2);
@@ -100,11 +119,8 @@ int output_open(output *out, const char *path) {
 }
 
 void output_sync_folder(const char *path) {
-    char *folder = strdup(path);
-    if (!folder) return;
-    char *slash = strrchr(folder, '/');
-    if (slash) slash[slash == folder] = '\0';
-    int fd = open(slash ? folder : ".", O_RDONLY | O_DIRECTORY);
+    char *folder = folder_of(path);
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY) : -1;
     if (fd >= 0) {
         fsync(fd); /* best effort: some file systems refuse, and the rename has been done */
         close(fd);

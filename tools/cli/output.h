@@ -17,6 +17,9 @@ typedef struct output {
 
 /* Ignore SIGPIPE (writes report it) and remove unfinished files on SIGINT, SIGTERM and SIGHUP. */
 void output_prepare(void);
+/* Whether a file could be put at path: an exit code (message printed) when its folder is missing or not writable, or a folder or
+ * a read-only file is there. */
+int output_probe(const char *path);
 /* path NULL: standard output. Otherwise a temporary file in the same folder. 0 or an exit code (message printed). */
 int output_open(output *out, const char *path);
 /* Flush and check. `keep`: sync and rename over path; otherwise, or on failure, remove. Returns 0 or an exit code. A closed

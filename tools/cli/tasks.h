@@ -11,8 +11,8 @@ typedef struct task {
     const char *name, *title;
     /* Column names of a file with a header (or keys of JSON lines); b is NULL for single texts. */
     const char *a, *b, *label;
-    /* Columns of a file without a header, or -1 where the format always has one. */
-    int bare_a, bare_b, bare_label, bare_columns;
+    /* A file without a header: its columns at least, 0 where the format always has one; and which they are, from 0. */
+    int bare_columns, bare_a, bare_b, bare_label;
     bool regression;     /* the label is a score */
     bool json_lines;     /* {"text", "label"} per line, perhaps .xz */
     const char *dropped; /* rows with this label are no examples */

@@ -4,7 +4,7 @@
 
 #include "kernels/avx2/avx2.h"
 
-enum { ROWS = 6, HALF = FOV_PANEL / 2 };
+enum { ROWS = 6, HALF = FOV_PANEL / 2, AHEAD = 16 /* rows of W prefetched */ };
 
 static __m256 activate(fov_activation act, __m256 v) {
     if (act == FOV_ACT_GELU) return fov_gelu8(v);
@@ -42,6 +42,7 @@ __attribute__((always_inline)) static inline void tile_rows(const fov_tile *t, s
     for (size_t i = 0; i < rows; i++) acc[i][0] = acc[i][1] = _mm256_setzero_ps();
     const float *a = t->a, *b = t->b + half;
     for (size_t k = t->k; k; k--) {
+        _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL), _MM_HINT_T0);
         const __m256 b0 = _mm256_load_ps(b), b1 = _mm256_load_ps(b + 8);
         FOV_UNROLL
         for (size_t i = 0; i < rows; i++) {

@@ -24,6 +24,19 @@ static inline __mmask16 fov_mask16_from(size_t count, size_t from) {
     return fov_mask16(count - from);
 }
 
+/* The first `count` floats of p, the rest zeros. Whole vectors go without a mask: a masked store is not forwarded to the loads
+ * behind it. */
+static inline __m512 fov_load16(const float *p, size_t count) {
+    return count >= 16 ? _mm512_loadu_ps(p) : _mm512_maskz_loadu_ps(fov_mask16(count), p);
+}
+
+static inline void fov_store16(float *p, size_t count, __m512 v) {
+    if (count >= 16)
+        _mm512_storeu_ps(p, v);
+    else
+        _mm512_mask_storeu_ps(p, fov_mask16(count), v);
+}
+
 /* e^x. x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q minimax of degree 4 (3e-9 of e^r). min and max keep a NaN that
  * is their second operand; beyond the clamps the result is 0 or infinity anyway. */
 static inline __m512 fov_exp16(__m512 x) {

@@ -3,32 +3,54 @@
 
 #include "kernels/avx512/avx512.h"
 
-enum { ROWS = 14, FEW = 4, AHEAD = 16 /* rows of W prefetched */ };
+enum { ROWS = 14 };
+
+static inline __m512 activate(fov_activation act, __m512 v) {
+    if (act == FOV_ACT_GELU) return fov_gelu16(v);
+    if (act == FOV_ACT_RELU) return _mm512_max_ps(_mm512_setzero_ps(), v); /* keeps a NaN */
+    if (act == FOV_ACT_TANH) {
+        float lanes[16];
+        _mm512_storeu_ps(lanes, v);
+        for (size_t l = 0; l < 16; l++) lanes[l] = tanhf(lanes[l]);
+        return _mm512_loadu_ps(lanes);
+    }
+    return v;
+}
+
+/* The lines of Y a finished tile will write, asked for while the tile is computed. */
+static void prefetch_y(const fov_tile *t) {
+    const fov_gemm *g = t->gemm;
+    for (size_t i = 0; i < t->rows; i++) {
+        const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
+        const float *y = g->y + to * g->ldy + t->panel * FOV_PANEL;
+        __builtin_prefetch(y, 1, 2);
+        __builtin_prefetch(y + 16, 1, 2);
+    }
+}
 
 /* Bias, activation and residual of finished sums. */
 static void finish(const fov_tile *t) {
     const fov_gemm *g = t->gemm;
-    const size_t j0 = t->panel * FOV_PANEL, columns = g->m - j0;
-    const __mmask16 masks[2] = {fov_mask16(columns), fov_mask16_from(columns, 16)};
-    for (size_t h = 0; h < 2 && masks[h]; h++) {
-        const __mmask16 mask = masks[h];
-        const size_t j = j0 + 16 * h;
-        const __m512 bias = g->bias ? _mm512_maskz_loadu_ps(mask, g->bias + j) : _mm512_setzero_ps();
-        for (size_t i = 0; i < t->rows; i++) {
-            const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
-            __m512 v = _mm512_load_ps(t->sum + i * FOV_PANEL + 16 * h);
-            if (g->bias) v = _mm512_add_ps(v, bias);
-            if (g->act == FOV_ACT_GELU) v = fov_gelu16(v);
-            if (g->act == FOV_ACT_RELU) v = _mm512_max_ps(_mm512_setzero_ps(), v); /* keeps a NaN */
-            if (g->act == FOV_ACT_TANH) {
-                float lanes[16];
-                _mm512_storeu_ps(lanes, v);
-                for (size_t l = 0; l < 16; l++) lanes[l] = tanhf(lanes[l]);
-                v = _mm512_loadu_ps(lanes);
-            }
-            if (g->residual) v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(mask, g->residual + to * g->ldr + j));
-            _mm512_mask_storeu_ps(g->y + to * g->ldy + j, mask, v);
+    const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
+    const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
+    __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0;
+    if (g->bias) {
+        bias0 = _mm512_maskz_loadu_ps(low, g->bias + j);
+        bias1 = _mm512_maskz_loadu_ps(high, g->bias + j + 16);
+    }
+    for (size_t i = 0; i < t->rows; i++) {
+        const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
+        float *y = g->y + to * g->ldy + j;
+        __m512 v0 = _mm512_load_ps(t->sum + i * FOV_PANEL), v1 = _mm512_load_ps(t->sum + i * FOV_PANEL + 16);
+        v0 = activate(g->act, _mm512_add_ps(v0, bias0));
+        v1 = activate(g->act, _mm512_add_ps(v1, bias1));
+        if (g->residual) {
+            const float *residual = g->residual + to * g->ldr + j;
+            v0 = _mm512_add_ps(v0, _mm512_maskz_loadu_ps(low, residual));
+            v1 = _mm512_add_ps(v1, _mm512_maskz_loadu_ps(high, residual + 16));
         }
+        _mm512_mask_storeu_ps(y, low, v0);
+        _mm512_mask_storeu_ps(y + 16, high, v1);
     }
 }
 
@@ -36,13 +58,12 @@ __attribute__((always_inline)) static inline void tile_rows(const fov_tile *t, c
     __m512 acc[ROWS][2];
     FOV_UNROLL
     for (size_t i = 0; i < rows; i++) acc[i][0] = acc[i][1] = _mm512_setzero_ps();
+    const size_t ahead = (rows <= 2 ? 32 : 16) * FOV_PANEL; /* of W; measured: few rows outrun 16 */
     const float *a = t->a, *b = t->b;
     for (size_t k = t->k; k; k--) {
         const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
-        if (rows <= FEW) {
-            _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL), _MM_HINT_T0);
-            _mm_prefetch((const char *)(b + AHEAD * FOV_PANEL + 16), _MM_HINT_T0);
-        }
+        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
+        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         FOV_UNROLL
         for (size_t i = 0; i < rows; i++) {
             const __m512 x = _mm512_set1_ps(a[i * FOV_TILE_STRIDE]);
@@ -86,6 +107,7 @@ TILE(14)
 static void tile(const fov_tile *t) {
     static void (*const tiles[ROWS])(const fov_tile *t) = {tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
                                                            tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
+    if (t->last) prefetch_y(t);
     tiles[t->rows - 1](t);
     if (t->last) finish(t);
 }

@@ -16,41 +16,38 @@ static void softmax_row(float *s, size_t cols, float scale) {
     __m512 tops = _mm512_set1_ps(-FLT_MAX); /* finite, so that exp(-inf - top) is 0 in a row of nothing but -inf */
     for (size_t j = 0; j < cols; j += 16) {
         const __mmask16 mask = fov_mask16(cols - j);
-        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + j), factor);
+        const __m512 v = _mm512_mul_ps(fov_load16(s + j, cols - j), factor);
         tops = _mm512_mask_max_ps(tops, mask, v, tops); /* a NaN is passed over here and found by the sum */
     }
     const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(tops));
     __m512 sums = _mm512_setzero_ps();
     for (size_t j = 0; j < cols; j += 16) {
         const __mmask16 mask = fov_mask16(cols - j);
-        const __m512 v = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + j), factor);
+        const __m512 v = _mm512_mul_ps(fov_load16(s + j, cols - j), factor);
         const __m512 e = fov_exp16(_mm512_sub_ps(v, top));
         sums = _mm512_mask_add_ps(sums, mask, sums, e);
-        _mm512_mask_storeu_ps(s + j, mask, e);
+        fov_store16(s + j, cols - j, e);
     }
     const float sum = _mm512_reduce_add_ps(sums);
     const __m512 total = _mm512_set1_ps(sum), inverse = _mm512_set1_ps(sum == 0 ? 0 : 1 / sum);
     for (size_t j = 0; j < cols; j += 16) {
-        const __mmask16 mask = fov_mask16(cols - j);
-        _mm512_mask_storeu_ps(s + j, mask, quotient(_mm512_maskz_loadu_ps(mask, s + j), total, inverse));
+        fov_store16(s + j, cols - j, quotient(fov_load16(s + j, cols - j), total, inverse));
     }
 }
 
 static void column_max(const float *s, size_t cols, float *col_max) {
     for (size_t j = 0; j < cols; j += 16) {
-        const __mmask16 mask = fov_mask16(cols - j);
-        const __m512 v = _mm512_maskz_loadu_ps(mask, s + j), old = _mm512_maskz_loadu_ps(mask, col_max + j);
+        const __m512 v = fov_load16(s + j, cols - j), old = fov_load16(col_max + j, cols - j);
         const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
         /* max gives its second operand when either is NaN: an old NaN stays, a new one is put in */
-        _mm512_mask_storeu_ps(col_max + j, mask, _mm512_mask_mov_ps(_mm512_max_ps(v, old), nan, v));
+        fov_store16(col_max + j, cols - j, _mm512_mask_mov_ps(_mm512_max_ps(v, old), nan, v));
     }
 }
 
 static void column_energy(const float *s, size_t cols, float *col_energy) {
     for (size_t j = 0; j < cols; j += 16) {
-        const __mmask16 mask = fov_mask16(cols - j);
-        const __m512 v = _mm512_maskz_loadu_ps(mask, s + j);
-        _mm512_mask_storeu_ps(col_energy + j, mask, _mm512_fmadd_ps(v, v, _mm512_maskz_loadu_ps(mask, col_energy + j)));
+        const __m512 v = fov_load16(s + j, cols - j);
+        fov_store16(col_energy + j, cols - j, _mm512_fmadd_ps(v, v, fov_load16(col_energy + j, cols - j)));
     }
 }
 
@@ -66,12 +63,12 @@ void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale,
  * that rounding would be magnified. */
 static void layernorm_row(const float *x, size_t c, const float *gamma, const float *beta, float eps, float *y) {
     __m512 sums = _mm512_setzero_ps(), squares = sums;
-    for (size_t j = 0; j < c; j += 16) sums = _mm512_add_ps(sums, _mm512_maskz_loadu_ps(fov_mask16(c - j), x + j));
+    for (size_t j = 0; j < c; j += 16) sums = _mm512_add_ps(sums, fov_load16(x + j, c - j));
     const __m512 mean = _mm512_set1_ps(_mm512_reduce_add_ps(sums) / (float)c);
     sums = _mm512_setzero_ps();
     for (size_t j = 0; j < c; j += 16) {
         const __mmask16 mask = fov_mask16(c - j);
-        const __m512 d = _mm512_maskz_sub_ps(mask, _mm512_maskz_loadu_ps(mask, x + j), mean);
+        const __m512 d = _mm512_maskz_sub_ps(mask, fov_load16(x + j, c - j), mean);
         sums = _mm512_add_ps(sums, d);
         squares = _mm512_fmadd_ps(d, d, squares);
     }
@@ -80,10 +77,8 @@ static void layernorm_row(const float *x, size_t c, const float *gamma, const fl
     const double inverse = 1 / sqrt(variance + (double)eps);
     const __m512 factor = _mm512_set1_ps((float)inverse), shift = _mm512_set1_ps((float)(-rest * inverse));
     for (size_t j = 0; j < c; j += 16) {
-        const __mmask16 mask = fov_mask16(c - j);
-        const __m512 scaled = _mm512_fmadd_ps(_mm512_sub_ps(_mm512_maskz_loadu_ps(mask, x + j), mean), factor, shift);
-        _mm512_mask_storeu_ps(
-            y + j, mask, _mm512_fmadd_ps(scaled, _mm512_maskz_loadu_ps(mask, gamma + j), _mm512_maskz_loadu_ps(mask, beta + j)));
+        const __m512 scaled = _mm512_fmadd_ps(_mm512_sub_ps(fov_load16(x + j, c - j), mean), factor, shift);
+        fov_store16(y + j, c - j, _mm512_fmadd_ps(scaled, fov_load16(gamma + j, c - j), fov_load16(beta + j, c - j)));
     }
 }
 
@@ -94,14 +89,12 @@ void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const 
 
 void fov_gelu_avx512(float *x, size_t count) {
     for (size_t i = 0; i < count; i += 16) {
-        const __mmask16 mask = fov_mask16(count - i);
-        _mm512_mask_storeu_ps(x + i, mask, fov_gelu16(_mm512_maskz_loadu_ps(mask, x + i)));
+        fov_store16(x + i, count - i, fov_gelu16(fov_load16(x + i, count - i)));
     }
 }
 
 void fov_exp_avx512(float *x, size_t count) {
     for (size_t i = 0; i < count; i += 16) {
-        const __mmask16 mask = fov_mask16(count - i);
-        _mm512_mask_storeu_ps(x + i, mask, fov_exp16(_mm512_maskz_loadu_ps(mask, x + i)));
+        fov_store16(x + i, count - i, fov_exp16(fov_load16(x + i, count - i)));
     }
 }

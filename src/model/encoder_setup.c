@@ -1,0 +1,119 @@
+/* encoder_setup.c: an encoder's memory, and its methods bound to the model's layers. */
+#include "core/status.h"
+#include "model/encoder_state.h"
+
+enum { GROUP_FLOATS = 4 << 20 };
+
+size_t fov_encoder_weight_floats(const fov_encoder *e) {
+    size_t one_text = fov_mul(e->model->config.heads, fov_mul(e->s.longest, e->s.longest));
+    return one_text > GROUP_FLOATS ? one_text : GROUP_FLOATS;
+}
+
+fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) {
+    const fov_config *c = &e->model->config;
+    const fov_linear *v = &e->model->layers[layer].v;
+    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias};
+}
+
+static size_t carve(fov_encoder *e, fov_arena *arena) {
+    const fov_config *c = &e->model->config;
+    size_t n = e->s.batch_tokens, rows = fov_mul(n, c->width), d = c->width / c->heads;
+    fov_attention_size attention = {e->s.longest, d, e->s.threads};
+    fov_values_size values = {n, e->max_texts, e->s.longest, c->width, c->heads, d, e->s.threads};
+    e->x = fov_arena_take(arena, rows, sizeof(float));
+    e->q = fov_arena_take(arena, rows, sizeof(float));
+    e->k = fov_arena_take(arena, rows, sizeof(float));
+    e->v = fov_arena_take(arena, rows, sizeof(float));
+    e->y = e->count_all_rows ? fov_arena_take(arena, rows, sizeof(float)) : e->q;
+    e->row_offsets = fov_arena_take(arena, e->max_texts + 1, sizeof(size_t));
+    e->row_starts = fov_arena_take(arena, e->max_texts + 1, sizeof(size_t));
+    e->starts = fov_arena_take(arena, e->max_texts, sizeof(size_t));
+    e->rows = fov_arena_take(arena, n, sizeof(uint32_t));
+    e->row_queries = fov_arena_take(arena, n, sizeof(uint32_t));
+    e->gemm_scratch = fov_arena_take(arena, fov_mul(e->s.threads, fov_gemm_scratch()), sizeof(float));
+    e->attention_scratch = fov_arena_take(arena, e->attention->workspace(&attention), 1);
+    e->values_scratch = fov_arena_take(arena, e->values->workspace(&values), 1);
+    e->ffn_scratch = fov_arena_take(arena, e->ffn->workspace(n, c->ffn_width), 1);
+    size_t cells = fov_mul(c->heads, n);
+    e->col_max = fov_arena_take(arena, cells, sizeof(float));
+    e->col_energy = fov_arena_take(arena, e->values->needs_energy ? cells : 0, sizeof(float));
+    e->weights = fov_arena_take(arena, e->importance ? fov_encoder_weight_floats(e) : 0, sizeof(float));
+    return arena->used;
+}
+
+static fov_status check_methods(const fov_encoder *e, fov_error *error) {
+    if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
+        return fov_fail(
+            error, FOV_ERR_UNSUPPORTED, e->values->info.name,
+            "value estimator '%s' needs attention weights, which '%s' attention never forms; use --values exact or a softmax "
+            "attention",
+            e->values->info.name, e->attention->info.name);
+    return FOV_OK;
+}
+
+static fov_status bind_layers(fov_encoder *e, fov_error *error) {
+    for (size_t l = 0; l < e->model->config.layers && e->values->bind; l++) {
+        fov_value_weights w = fov_encoder_value_weights(e, l);
+        fov_status status = e->values->bind(&e->s.values, &w, &e->model->allocator, &e->bound[l], error);
+        if (status) return status;
+    }
+    return FOV_OK;
+}
+
+fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_settings *settings, fov_encoder **encoder,
+                              fov_error *error) {
+    const fov_allocator *allocator = &model->allocator;
+    fov_encoder *e = fov_alloc_zero(allocator, sizeof *e);
+    if (!e) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
+    e->model = model;
+    e->s = *settings;
+    e->attention = fov_attention_row_of(&settings->attention);
+    e->values = fov_values_row_of(&settings->values);
+    e->ffn = fov_ffn_row_of(&settings->ffn);
+    e->importance = settings->trace || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->padded = 128;
+    for (size_t i = 0; i < e->values->info.param_count; i++)
+        if (e->values->info.params[i].type == FOV_PARAM_LENGTH && settings->values.values[i] > 0) {
+            e->count_all_rows = true;
+            e->padded = settings->values.values[i];
+        }
+    e->max_texts = e->s.batch_tokens / 2 + 1; /* a text has at least [CLS] and [SEP] */
+    fov_status status = check_methods(e, error);
+    fov_arena arena = {0};
+    size_t bytes = carve(e, &arena);
+    if (status) goto end;
+    e->bound = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound));
+    e->block = fov_alloc(allocator, bytes);
+    status = FOV_ERR_MEMORY;
+    if (!e->bound || !e->block) goto end;
+    arena = (fov_arena){e->block, 0, bytes, false};
+    carve(e, &arena);
+    status = bind_layers(e, error);
+end:
+    if (status == FOV_ERR_MEMORY) fov_fail(error, status, model->name, "out of memory: a session needs %zu bytes", bytes);
+    if (status) {
+        fov_encoder_free(e);
+        return status;
+    }
+    *encoder = e;
+    return FOV_OK;
+}
+
+void fov_encoder_free(fov_encoder *e) {
+    if (!e) return;
+    const fov_allocator *allocator = &e->model->allocator;
+    for (size_t l = 0; e->bound && l < e->model->config.layers; l++) fov_release(allocator, e->bound[l]);
+    fov_release(allocator, e->bound);
+    fov_release(allocator, e->block);
+    fov_release(allocator, e);
+}
+
+size_t fov_encoder_max_texts(const fov_encoder *e) {
+    return e->max_texts;
+}
+const struct fov_model *fov_encoder_model(const fov_encoder *e) {
+    return e->model;
+}
+fov_encoder_scratch fov_encoder_borrow(fov_encoder *e) {
+    return (fov_encoder_scratch){e->q, e->k, e->gemm_scratch, e->s.threads};
+}

@@ -1,0 +1,35 @@
+/* encoder_state.h: what the files of the encoder share: its state, and the steps kept in files of their own. */
+#ifndef FOV_MODEL_ENCODER_STATE_H
+#define FOV_MODEL_ENCODER_STATE_H
+
+#include "model/encoder.h"
+
+struct fov_encoder {
+    const struct fov_model *model;
+    fov_encoder_settings s;
+    const fov_attention_row *attention;
+    const fov_values_row *values;
+    const fov_ffn_row *ffn;
+    bool importance;     /* the value estimator needs it */
+    bool count_all_rows; /* importance counts query rows that nobody reads */
+    double padded;       /* length of the papers' convention */
+    void **bound;        /* [L] */
+    void *block;
+    size_t max_texts;
+
+    float *x, *q, *k, *v, *y;
+    size_t *row_offsets, *row_starts, *starts;
+    uint32_t *rows, *row_queries;
+    float *col_max, *col_energy, *weights;
+    void *attention_scratch, *values_scratch, *ffn_scratch;
+    float *gemm_scratch;
+};
+
+/* Floats of stored attention weights: a group of texts (16 MiB), or one text where it needs more. */
+size_t fov_encoder_weight_floats(const fov_encoder *encoder);
+fov_value_weights fov_encoder_value_weights(const fov_encoder *encoder, size_t layer);
+
+/* embeddings.c: x = norm(word + type + position) of every token of the batch. */
+fov_status fov_encoder_embed(const fov_encoder *encoder, const fov_batch *batch, fov_error *error);
+
+#endif
