@@ -258,14 +258,14 @@ static void test_progress(void **state) {
     progress_log log = {0};
     fov_session_set_progress(s, log_progress, &log);
     assert_ok(fov_classify(s, texts, TINY_TEXTS, logits[0], NULL, error));
-    assert_true(log.calls > 2);
+    assert_true(log.calls >= 2);
     assert_int_equal(log.last, TINY_TEXTS);
     assert_int_equal(log.total, TINY_TEXTS);
-    log = (progress_log){.stop_at = 2};
+    log = (progress_log){.stop_at = 1};
     fov_error problem = {0};
     assert_int_equal(fov_classify(s, texts, TINY_TEXTS, again[0], NULL, &problem), FOV_ERR_ARGUMENT);
     assert_string_equal(problem.message, "stopped by the caller");
-    assert_int_equal(log.calls, 2);
+    assert_int_equal(log.calls, 1);
     fov_session_set_progress(s, NULL, NULL);
     assert_ok(fov_classify(s, texts, TINY_TEXTS, again[0], NULL, error)); /* the session goes on */
     assert_memory_equal(logits, again, sizeof logits);

@@ -41,11 +41,11 @@ static inline fov_model *tiny_load(const fov_allocator *allocator) {
 
 enum { TINY_TEXTS = 13 };
 
-/* Sentences and pairs of 2 to about 100 tokens, some of them twice. */
+/* Sentences and pairs of 2 to about 60 tokens, some of them twice. */
 static inline void tiny_texts(fov_text texts[TINY_TEXTS]) {
     static char longest[500];
     if (!*longest)
-        while (strlen(longest) < 350) strcat(longest, "the second half is slower than the first , yet nothing in it is dull . ");
+        while (strlen(longest) < 200) strcat(longest, "the second half is slower than the first , yet nothing in it is dull . ");
     const fov_text all[TINY_TEXTS] = {
         text_of("a warm , funny and quietly moving film ."),
         text_of("no."),
