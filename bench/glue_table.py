@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Print docs/results/glue.md's tables from the JSON files of bench/glue.sh.    usage: glue_table.py FOLDER"""
-import glob, json, os, sys
+"""Print docs/results/glue.md's tables from the JSON files of bench/glue.sh, or from lines of JSON.    usage: glue_table.py FILE..."""
+import json, sys
 
 # Kim & Ko, AAAI 2022, Tables 1 and 2 (128 seeds, their checkpoints): exact metric, then metric and FLOPS ratio by alpha.
 PAPER = {
@@ -20,11 +20,14 @@ def alpha_of(values): return float(values.split('alpha=')[1].split(',')[0]) if '
 def ratio(flops): return f'{flops["exact"] / flops["done"]:.2f}x' if flops['done'] else '-'
 
 
-def main(folder):
+def read(path):
+    text = open(path).read()
+    return [json.loads(line) for line in text.splitlines()] if path.endswith('.jsonl') else [json.loads(text)]
+
+
+def main(paths):
     runs = {}
-    for path in glob.glob(os.path.join(folder, '*.json')):
-        run = json.load(open(path))
-        runs.setdefault(run['checkpoint'], []).append(run)
+    for run in [r for path in paths for r in read(path)]: runs.setdefault(run['checkpoint'], []).append(run)
     for name in [n for n in ORDER if n in runs]:
         rows = sorted(runs[name], key=lambda r: ('padded' not in r['values'] and alpha_of(r['values']) > 0, alpha_of(r['values'])))
         exact = rows[0]
@@ -42,5 +45,5 @@ def main(folder):
 
 
 if __name__ == '__main__':
-    if len(sys.argv) != 2: sys.exit(__doc__)
-    main(sys.argv[1])
+    if len(sys.argv) < 2: sys.exit(__doc__)
+    main(sys.argv[1:])

@@ -8,9 +8,9 @@ set -eu
 wanted='gcc:gcc libc6-dev cmake:cmake ninja-build:ninja pkg-config:pkg-config libutf8proc-dev libjansson-dev liblzma-dev libcmocka-dev'
 for purpose in "$@"; do
     case $purpose in
-    ci) wanted="$wanted g++:g++ clang:clang libclang-rt-dev libomp-dev clang-format:clang-format" ;;
+    ci) wanted="$wanted g++:g++ clang:clang libclang-rt-dev clang-format:clang-format" ;;
     bench) wanted="$wanted libdnnl-dev" ;;
-    fuzz) wanted="$wanted clang:clang libclang-rt-dev libomp-dev" ;;
+    fuzz) wanted="$wanted clang:clang libclang-rt-dev" ;;
     format) wanted="$wanted clang-format:clang-format" ;;
     *)
         echo "install-deps.sh: unknown purpose '$purpose'; known: ci bench fuzz format" >&2

@@ -1,8 +1,7 @@
-/* threads.c: OpenMP behind one function, and a thread count that respects affinity and cgroup quotas. */
+/* threads.c: how many threads this process may use: affinity and cgroup quotas. */
 #define _GNU_SOURCE
 #include "core/threads.h"
 
-#include <omp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,14 +66,4 @@ unsigned fov_threads_default(void) {
     if (quota && quota < threads) threads = quota;
     if (threads < 1) threads = 1;
     return threads > FOV_MAX_THREADS ? FOV_MAX_THREADS : threads;
-}
-
-void fov_parallel(unsigned threads, size_t count, void (*task)(void *context, size_t index, unsigned thread), void *context) {
-    if (threads > count) threads = (unsigned)count;
-    if (threads <= 1) {
-        for (size_t i = 0; i < count; i++) task(context, i, 0);
-        return;
-    }
-#pragma omp parallel for schedule(dynamic, 1) num_threads((int)threads)
-    for (size_t i = 0; i < count; i++) task(context, i, (unsigned)omp_get_thread_num());
 }

@@ -19,7 +19,7 @@
 enum { P_ALPHA, P_LENGTH, P_DRAWS };
 
 static const fov_param_info params[] = {
-    {"alpha", FOV_PARAM_FLOAT, 0, 1, 1, .05, NULL, "error coefficient of eq. 9: smaller is more exact and dearer"},
+    {"alpha", FOV_PARAM_FLOAT, 0, 1, 1, .03, NULL, "error coefficient of eq. 9: smaller is more exact and dearer"},
     {"length", FOV_PARAM_LENGTH, 0, 65536, 0, 0, NULL, "n of eq. 9: real length of the text, or padded:N, the paper's convention"},
     {"draws", FOV_PARAM_CHOICE, 0, 1, 0, 0, "shared|independent", "one sequence per text and head, or one per token (slower)"},
 };
@@ -90,6 +90,8 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
 
 /* ---- forward ---- */
 
+enum { BLOCK_TOKENS = 128 };
+
 typedef struct plan {
     uint32_t *sampled;       /* [heads][N]: rows to sample, text by text, r descending */
     uint32_t *count;         /* [heads][N]: their r */
@@ -97,6 +99,7 @@ typedef struct plan {
     uint32_t *sampled_count; /* [heads][texts] */
     uint32_t *exact;         /* [heads][N]: rows to compute densely; text by text, then moved together */
     uint32_t *exact_count;   /* [heads][texts] */
+    uint32_t *blocks;        /* [texts + 1]: first text of each block */
     fov_gemm *gemms;         /* [heads] */
     uint64_t *keys;          /* [threads][longest] sort keys */
     uint32_t *draws;         /* [threads][d + 4] */
@@ -110,6 +113,7 @@ static size_t carve_plan(fov_arena *arena, const fov_values_size *s, plan *p) {
     p->exact = fov_arena_take(arena, cells, sizeof *p->exact);
     p->sampled_count = fov_arena_take(arena, pairs, sizeof *p->sampled_count);
     p->exact_count = fov_arena_take(arena, pairs, sizeof *p->exact_count);
+    p->blocks = fov_arena_take(arena, fov_add(s->texts, 1), sizeof *p->blocks);
     p->gemms = fov_arena_take(arena, s->heads, sizeof *p->gemms);
     p->keys = fov_arena_take(arena, fov_mul(s->threads, s->longest), sizeof *p->keys);
     p->draws = fov_arena_take(arena, fov_mul(s->threads, fov_add(s->width, 4)), sizeof *p->draws);
@@ -155,10 +159,9 @@ static uint32_t draws_of(double n, float importance, double alpha, size_t d) {
 }
 
 /* Plan one (text, head): counts, exact rows, sampled rows by descending r; then sample. */
-static void sample_task(void *context, size_t task, unsigned thread) {
-    const job *j = context;
+static void sample_text(const job *j, size_t text, size_t head, unsigned thread) {
     const fov_value_weights *w = j->run->weights;
-    size_t text = task / w->heads, head = task % w->heads, d = w->width, e = w->head_size;
+    size_t d = w->width, e = w->head_size;
     size_t first = j->v->offsets[text], n = j->v->offsets[text + 1] - first, at = head * j->tokens + first;
     uint32_t *exact = j->plan.exact + at, *rows = j->plan.sampled + at, *count = j->plan.count + at;
     float *scale = j->plan.scale + at;
@@ -213,6 +216,26 @@ static void sample_task(void *context, size_t task, unsigned thread) {
     }
 }
 
+/* A block of texts and one head: the head's scaled rows (d e floats) and the block's X stay in the second-level cache. */
+static void sample_task(void *context, size_t task, unsigned thread) {
+    const job *j = context;
+    size_t heads = j->run->weights->heads, block = task / heads;
+    for (size_t text = j->plan.blocks[block]; text < j->plan.blocks[block + 1]; text++) sample_text(j, text, task % heads, thread);
+}
+
+/* Cut the texts in blocks of about BLOCK_TOKENS; returns how many. */
+static size_t cut_blocks(const fov_values *v, uint32_t *blocks) {
+    size_t count = 0, tokens = 0;
+    blocks[0] = 0;
+    for (size_t b = 0; b < v->texts; b++) {
+        tokens += v->offsets[b + 1] - v->offsets[b];
+        if (tokens < BLOCK_TOKENS && b + 1 < v->texts) continue;
+        blocks[++count] = (uint32_t)b + 1;
+        tokens = 0;
+    }
+    return count;
+}
+
 /* Move a head's exact rows, listed text by text with gaps, together. */
 static size_t gather_exact(const job *j, size_t head) {
     uint32_t *list = j->plan.exact + head * j->tokens;
@@ -263,7 +286,7 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     arena = (fov_arena){(unsigned char *)run->bound, 0, SIZE_MAX, false};
     carve_tables(&arena, w, &j.tables);
 
-    fov_parallel(run->threads, v->texts * w->heads, sample_task, &j);
+    fov_parallel(run->threads, cut_blocks(v, j.plan.blocks) * w->heads, sample_task, &j);
     for (size_t h = 0; h < w->heads; h++) {
         size_t n = gather_exact(&j, h);
         j.plan.gemms[h] = fov_value_gemm(w, v, h, j.plan.exact + h * j.tokens, n);

@@ -7,9 +7,12 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/threads.h"
 
@@ -41,6 +44,73 @@ static void test_once(void **state) {
         }
 }
 
+/* Many callers share the pool, from threads of their own and from inside tasks: every task of each still runs once, and a thread
+ * number is used by one task at a time. */
+typedef struct crowd {
+    atomic_uint runs[64], inside[8];
+    atomic_bool shared_number;
+    bool nested;
+} crowd;
+
+static void crowd_task(void *context, size_t index, unsigned thread) {
+    crowd *c = context;
+    if (atomic_fetch_add(&c->inside[thread], 1)) atomic_store(&c->shared_number, true);
+    atomic_fetch_add(&c->runs[index], 1);
+    if (c->nested) {
+        static crowd inner[64];
+        crowd *in = &inner[index];
+        for (size_t i = 0; i < 8; i++) atomic_store(&in->runs[i], 0);
+        fov_parallel(3, 8, crowd_task, in);
+        for (size_t i = 0; i < 8; i++)
+            if (atomic_load(&in->runs[i]) != 1) atomic_store(&c->shared_number, true);
+    }
+    atomic_fetch_sub(&c->inside[thread], 1);
+}
+
+static void *caller(void *context) {
+    crowd *c = context;
+    for (int round = 1; round <= 200; round++) {
+        fov_parallel(4, 64, crowd_task, c);
+        for (size_t i = 0; i < 64; i++)
+            if (atomic_load(&c->runs[i]) != (unsigned)round) atomic_store(&c->shared_number, true);
+    }
+    return NULL;
+}
+
+static void test_callers(void **state) {
+    (void)state;
+    enum { CALLERS = 5 };
+    static crowd crowds[CALLERS];
+    pthread_t threads[CALLERS];
+    for (size_t i = 0; i < CALLERS; i++) assert_int_equal(pthread_create(&threads[i], NULL, caller, &crowds[i]), 0);
+    for (size_t i = 0; i < CALLERS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (size_t i = 0; i < CALLERS; i++) assert_false(atomic_load(&crowds[i].shared_number));
+}
+
+static void test_nested(void **state) {
+    (void)state;
+    static crowd c = {.nested = true};
+    fov_parallel(4, 64, crowd_task, &c);
+    for (size_t i = 0; i < 64; i++) assert_int_equal(atomic_load(&c.runs[i]), 1);
+    assert_false(atomic_load(&c.shared_number));
+}
+
+/* A forked child has none of its parent's workers, and must not wait for them. */
+static void test_fork(void **state) {
+    (void)state;
+    static crowd c;
+    fov_parallel(4, 64, crowd_task, &c);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        fov_parallel(4, 64, crowd_task, &c);
+        _exit(atomic_load(&c.runs[63]) == 2 ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 static void test_default(void **state) {
     (void)state;
     const unsigned threads = fov_threads_default();
@@ -58,6 +128,7 @@ static void test_default(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_once), cmocka_unit_test(test_default)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_once), cmocka_unit_test(test_callers), cmocka_unit_test(test_nested),
+                                       cmocka_unit_test(test_fork), cmocka_unit_test(test_default)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
