@@ -15,7 +15,7 @@ typedef struct prepared {
     const fov_attention_row *row;
     const fov_kernels *kernels;
     unsigned threads;
-    size_t longest;
+    size_t longest, tokens;
     size_t *q_offsets, *k_offsets, *starts;
     void *scratch;
     fov_attention problem;
@@ -48,16 +48,17 @@ static fov_status check(const fov_attention_problem *p, prepared *r, fov_error *
         size_t keys = rows_of(p->k_offsets, p->keys, b), queries = rows_of(p->q_offsets, p->queries, b);
         if (keys > r->longest) r->longest = keys;
         if (queries > r->longest) r->longest = queries;
+        r->tokens += keys > queries ? keys : queries;
     }
     return FOV_OK;
 }
 
 static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *r) {
-    fov_attention_size size = {r->longest, p->head_size, r->threads};
+    fov_attention_size size = {r->longest, p->texts, r->tokens, p->heads, p->head_size, r->threads};
     r->q_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->k_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->starts = fov_arena_take(arena, p->texts, sizeof(size_t));
-    r->scratch = fov_arena_take(arena, r->row->workspace(&size), 1);
+    r->scratch = fov_arena_take(arena, r->row->workspace(&r->setting, &size), 1);
     return arena->used;
 }
 

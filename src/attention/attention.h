@@ -18,22 +18,52 @@ typedef struct fov_attention_strides {
     size_t head, text;
 } fov_attention_strides;
 
+/* Rows with global attention (Longformer) have projections of their own: packed [C, d] and bias [C]; gv head by head. */
+typedef struct fov_attention_global {
+    const float *x; /* [N, d] layer input, by key row */
+    size_t ldx, width;
+    const float *q, *q_bias, *k, *k_bias, *v, *v_bias;
+} fov_attention_global;
+
+/* What a checkpoint's layer adds to its method; all zero: nothing. */
+typedef struct fov_attention_layer {
+    const float *score_scale; /* [heads] factor of a head's scores (Fastmax checkpoints) */
+    const float *conv;        /* [heads][conv_width] depthwise convolution of V (YOSO) */
+    size_t conv_width;
+    size_t globals; /* leading tokens of each text with global attention (window) */
+    const fov_attention_global *global;
+} fov_attention_layer;
+
 typedef struct fov_attention {
     size_t texts, heads, head_size;
     const size_t *q_offsets, *k_offsets, *y_offsets; /* [texts + 1]; a slice of a batch need not start at 0 */
     const uint32_t *y_query;                         /* [y_offsets[texts]] or NULL */
+    const uint32_t *q_position; /* [q_offsets[texts]] token number of each query in its text; NULL: its own number (keys - queries
+                                   added when causal) */
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
     float *y; /* may be q itself when y_query is NULL and the offsets are equal */
     size_t ldy;
     fov_attention_strides q_strides, k_strides, v_strides, y_strides;
-    float scale; /* 1 / sqrt(D) */
+    float scale;             /* 1 / sqrt(D) */
+    bool causal;             /* query i of a text sees its keys 0 .. i + keys - queries */
+    const uint8_t *key_mask; /* [k_offsets[texts]] 0: the key is not there; NULL: all are */
+    fov_attention_layer layer;
+    const uint64_t *hashes; /* [texts] with seed and layer_number the key of random methods */
+    uint64_t seed;
+    uint32_t layer_number;
 } fov_attention;
+
+/* Gradients of a loss: dy given, with the strides of y; dq, dk, dv written, with those of q, k, v. None overlaps another. */
+typedef struct fov_attention_gradient {
+    const float *dy;
+    float *dq, *dk, *dv;
+} fov_attention_gradient;
 
 /* What a problem needs at most: sizes for workspace(). */
 typedef struct fov_attention_size {
-    size_t longest; /* tokens of the longest text */
-    size_t head_size;
+    size_t longest; /* rows of the longest text, queries or keys */
+    size_t texts, tokens, heads, head_size;
     unsigned threads;
 } fov_attention_size;
 
@@ -54,11 +84,16 @@ typedef struct fov_attention_weight_set {
 
 typedef struct fov_attention_row {
     fov_method_info info;
-    size_t (*workspace)(const fov_attention_size *size); /* bytes */
+    size_t (*workspace)(const fov_setting *setting, const fov_attention_size *size); /* bytes, of forward, weights and apply */
     void (*forward)(const fov_attention_run *run, const fov_attention *problem);
+    /* Multiply-adds of one text and head, all of forward. */
+    double (*cost)(const fov_setting *setting, size_t queries, size_t keys, size_t head_size);
     /* Softmax family only, else NULL. */
     void (*weights)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *out);
     void (*apply)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *in);
+    /* With FOV_METHOD_HAS_BACKWARD, else NULL. The problem is forward's; y holds its result. */
+    size_t (*backward_workspace)(const fov_setting *setting, const fov_attention_size *size);
+    void (*backward)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_gradient *gradient);
 } fov_attention_row;
 
 extern const fov_attention_row fov_attention_dense;

@@ -20,7 +20,8 @@ static size_t carve(fov_arena *arena, size_t longest, size_t head_size, scratch 
     return arena->used;
 }
 
-static size_t workspace(const fov_attention_size *size) {
+static size_t workspace(const fov_setting *setting, const fov_attention_size *size) {
+    (void)setting;
     scratch s;
     fov_arena arena = {0};
     return fov_mul(size->threads, carve(&arena, size->longest, size->head_size, &s));
@@ -175,6 +176,11 @@ static void apply(const fov_attention_run *run, const fov_attention *p, const fo
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), apply_task, &j);
 }
 
+static double cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size) {
+    (void)setting;
+    return 2 * (double)queries * (double)keys * (double)head_size;
+}
+
 const fov_attention_row fov_attention_dense = {
     .info = {.name = "dense",
              .place = FOV_PLACE_ATTENTION,
@@ -183,6 +189,7 @@ const fov_attention_row fov_attention_dense = {
              .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE},
     .workspace = workspace,
     .forward = forward,
+    .cost = cost,
     .weights = weights,
     .apply = apply,
 };

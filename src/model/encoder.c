@@ -131,12 +131,21 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
         p.q_offsets += b;
         p.k_offsets += b;
         p.y_offsets += b;
+        p.hashes += b;
         fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->values->needs_energy ? e->col_energy : NULL};
         e->attention->weights(run, &p, &w);
         if (r->importance) report_importance(e, r, &p);
         run_values(e, r, &p);
         e->attention->apply(run, &p, &w);
     }
+}
+
+/* Multiply-adds of the method for the given query rows of all texts and heads. */
+static double attention_cost(const fov_encoder *e, const fov_attention *p, const size_t *rows) {
+    double sum = 0;
+    for (size_t b = 0; b < p->texts; b++)
+        sum += e->attention->cost(&e->s.attention, rows[b + 1] - rows[b], p->k_offsets[b + 1] - p->k_offsets[b], p->head_size);
+    return sum * (double)p->heads;
 }
 
 static void attend(const fov_encoder *e, const layer_run *r) {
@@ -150,6 +159,7 @@ static void attend(const fov_encoder *e, const layer_run *r) {
                        .q_offsets = r->compact_q ? e->row_offsets : b->offsets,
                        .y_offsets = r->subset ? e->row_offsets : b->offsets,
                        .y_query = own_rows ? e->row_queries : NULL,
+                       .q_position = r->compact_q ? e->row_queries : NULL,
                        .q = e->q,
                        .ldq = c->width,
                        .k = e->k,
@@ -158,16 +168,18 @@ static void attend(const fov_encoder *e, const layer_run *r) {
                        .ldv = c->width,
                        .y = own_rows ? e->y : e->q,
                        .ldy = c->width,
-                       .scale = 1 / sqrtf((float)(c->width / c->heads))};
+                       .scale = 1 / sqrtf((float)(c->width / c->heads)),
+                       .hashes = b->hashes,
+                       .seed = e->s.seed,
+                       .layer_number = (uint32_t)r->layer};
     fov_attention_run run = {e->model->kernels, &e->s.attention, e->s.threads, e->attention_scratch};
-    double scores = pairs(p.y_offsets, p.k_offsets, p.texts);
     if (e->importance) {
         attend_in_groups(e, r, &run, &p);
-        r->stats->total_done_real += (pairs(p.q_offsets, p.k_offsets, p.texts) + scores) * (double)c->width;
+        r->stats->total_done_real += (attention_cost(e, &p, p.q_offsets) + attention_cost(e, &p, p.y_offsets)) / 2;
     } else {
         run_values(e, r, &p);
         e->attention->forward(&run, &p);
-        r->stats->total_done_real += 2 * scores * (double)c->width;
+        r->stats->total_done_real += attention_cost(e, &p, p.y_offsets);
     }
 }
 

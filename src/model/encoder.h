@@ -55,6 +55,7 @@ void fov_encoder_fill(fov_encoder *encoder, const float *hidden, size_t rows, si
                       fov_stats *stats);
 
 /* For heads.c. */
+enum { FOV_FILL_ROWS = 16 }; /* masks whose logits are made in one walk over the vocabulary */
 typedef struct fov_encoder_scratch {
     float *a, *b; /* each [batch_tokens, C]; neither holds the hidden states */
     float *gemm;

@@ -18,7 +18,9 @@ fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) 
 static size_t carve(fov_encoder *e, fov_arena *arena) {
     const fov_config *c = &e->model->config;
     size_t n = e->s.batch_tokens, rows = fov_mul(n, c->width), d = c->width / c->heads;
-    fov_attention_size attention = {e->s.longest, d, e->s.threads};
+    size_t fill = fov_add(fov_mul(2 * FOV_PANEL, c->width), FOV_FILL_ROWS * FOV_PANEL); /* heads.c: a panel of the vocabulary */
+    if (rows < fill) rows = fill;
+    fov_attention_size attention = {e->s.longest, e->max_texts, n, c->heads, d, e->s.threads};
     fov_values_size values = {n, e->max_texts, e->s.longest, c->width, c->heads, d, e->s.threads};
     e->x = fov_arena_take(arena, rows, sizeof(float));
     e->q = fov_arena_take(arena, rows, sizeof(float));
@@ -31,7 +33,7 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->rows = fov_arena_take(arena, n, sizeof(uint32_t));
     e->row_queries = fov_arena_take(arena, n, sizeof(uint32_t));
     e->gemm_scratch = fov_arena_take(arena, fov_mul(e->s.threads, fov_gemm_scratch()), sizeof(float));
-    e->attention_scratch = fov_arena_take(arena, e->attention->workspace(&attention), 1);
+    e->attention_scratch = fov_arena_take(arena, e->attention->workspace(&e->s.attention, &attention), 1);
     e->values_scratch = fov_arena_take(arena, e->values->workspace(&values), 1);
     e->ffn_scratch = fov_arena_take(arena, e->ffn->workspace(n, c->ffn_width), 1);
     size_t cells = fov_mul(c->heads, n);

@@ -55,8 +55,6 @@ typedef struct row_state {
     size_t count;
 } row_state;
 
-enum { FILL_ROWS = 16 };
-
 static void take_logits(row_state *state, const float *logits, size_t first, size_t n, size_t top, fov_candidate *best) {
     for (size_t i = 0; i < n; i++) {
         double z = (double)logits[i];
@@ -74,7 +72,7 @@ static void fill_rows(const struct fov_model *m, const fov_encoder_scratch *s, c
                       fov_candidate *best) {
     size_t c = m->config.width, v = m->config.vocabulary;
     float *table = s->b, *packed = table + FOV_PANEL * c, *logits = packed + FOV_PANEL * c;
-    row_state state[FILL_ROWS];
+    row_state state[FOV_FILL_ROWS];
     for (size_t r = 0; r < rows; r++) state[r] = (row_state){-INFINITY, 0, 0};
     for (size_t j = 0; j < v; j += FOV_PANEL) {
         size_t n = v - j < FOV_PANEL ? v - j : FOV_PANEL;
@@ -99,8 +97,8 @@ void fov_encoder_fill(fov_encoder *encoder, const float *hidden, size_t rows, si
     size_t c = m->config.width;
     dense(m, &s, &m->lm_dense, FOV_ACT_GELU, hidden, rows, s.a, stats);
     m->kernels->layernorm(s.a, c, rows, c, m->lm_norm.gamma, m->lm_norm.beta, (float)m->config.norm_eps, s.a, c);
-    for (size_t r = 0; r < rows; r += FILL_ROWS)
-        fill_rows(m, &s, s.a + r * c, rows - r < FILL_ROWS ? rows - r : FILL_ROWS, top, candidates + r * top);
+    for (size_t r = 0; r < rows; r += FOV_FILL_ROWS)
+        fill_rows(m, &s, s.a + r * c, rows - r < FOV_FILL_ROWS ? rows - r : FOV_FILL_ROWS, top, candidates + r * top);
     double done = (double)rows * (double)m->config.vocabulary * (double)c;
     stats->total_done_real += done;
     stats->total_exact_real += done;

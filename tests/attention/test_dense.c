@@ -139,8 +139,9 @@ typedef struct workspace {
 } workspace;
 
 static workspace workspace_make(const fov_attention *p, size_t longest, unsigned threads) {
-    fov_attention_size size = {longest, p->head_size, threads};
-    workspace w = {NULL, fov_attention_dense.workspace(&size)};
+    fov_attention_size size = {
+        .longest = longest, .texts = p->texts, .heads = p->heads, .head_size = p->head_size, .threads = threads};
+    workspace w = {NULL, fov_attention_dense.workspace(NULL, &size)};
     assert_int_equal(w.bytes % 64, 0);
     w.block = aligned_alloc(64, w.bytes + 64);
     assert_non_null(w.block);
