@@ -18,7 +18,7 @@
         }                                                                                                                          \
     } while (0)
 
-enum { REPETITIONS = 31 };
+enum { REPETITIONS = 15 };
 
 typedef struct yardstick {
     dnnl_engine_t engine;
@@ -115,16 +115,16 @@ static void shape(const fov_kernels *kernels, yardstick *d, size_t n, size_t m, 
                         .act = gelu ? FOV_ACT_GELU : FOV_ACT_NONE};
     yardstick_make(d, &g, w, gelu, other);
     const double flops = 2.0 * (double)n * (double)m * (double)k;
-    const size_t rounds = (size_t)(4e8 / flops) + 1; /* a repetition takes at least some ms */
+    const size_t rounds = (size_t)(4e9 / flops) + 1; /* a repetition takes at least 20 ms */
     double ours[REPETITIONS], theirs[REPETITIONS], ratio[REPETITIONS];
     for (size_t r = 0; r < REPETITIONS + 1; r++) {
         settle();
-        fov_gemm_run(kernels, &g, threads, scratch);
+        for (size_t i = 0; i < rounds / 4 + 1; i++) fov_gemm_run(kernels, &g, threads, scratch); /* threads wake and spread */
         const double start = bench_now();
         for (size_t i = 0; i < rounds; i++) fov_gemm_run(kernels, &g, threads, scratch);
         const double middle = bench_now();
         settle();
-        yardstick_run(d);
+        for (size_t i = 0; i < rounds / 4 + 1; i++) yardstick_run(d);
         const double restart = bench_now();
         for (size_t i = 0; i < rounds; i++) yardstick_run(d);
         const double end = bench_now();

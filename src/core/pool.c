@@ -85,6 +85,7 @@ static void *worker(void *unused) {
             continue;
         }
         for (int i = 0; i < SPIN && atomic_load(&pool.posts) == seen; i++) relax();
+        if (atomic_load(&pool.posts) != seen) continue;
         pthread_mutex_lock(&pool.lock);
         pool.idle++;
         while (atomic_load(&pool.posts) == seen) pthread_cond_wait(&pool.posted, &pool.lock);

@@ -11,7 +11,7 @@ static size_t least(size_t a, size_t b) {
 }
 
 size_t fov_gemm_scratch(void) {
-    return (size_t)FOV_GEMM_ROWS * FOV_TILE_STRIDE + (size_t)FOV_TILE_GROUP * FOV_GEMM_ROWS * FOV_PANEL;
+    return (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE + (size_t)FOV_TILE_SUMS * FOV_PANEL;
 }
 
 static const float *x_row(const fov_gemm *g, size_t row) {
@@ -51,30 +51,43 @@ static void run_panel(const block *b, size_t panel, size_t k0, const float *a, f
     }
 }
 
-/* Few rows fit in scratch with all of K: pack once, then stream each panel from end to end. Otherwise pack per block of K, for a
- * group of panels at a time. */
-static void run_rows(const block *b, size_t panel_begin, size_t panel_end, float *scratch) {
+/* X packed once with all of K, then each panel streamed from end to end. */
+static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const fov_gemm *g = b->gemm;
-    float *a = scratch, *sums = scratch + (size_t)FOV_GEMM_ROWS * FOV_TILE_STRIDE;
-    const size_t blocks = g->k ? (g->k + FOV_GEMM_KC - 1) / FOV_GEMM_KC : 1;
     const size_t step = b->rows * FOV_TILE_STRIDE;
-    const bool whole = b->rows * blocks <= FOV_GEMM_ROWS;
-    const size_t group = whole ? 1 : FOV_TILE_GROUP;
-    for (size_t i = 0; whole && i < blocks; i++)
-        pack_rows(g, b->row, b->rows, i * FOV_GEMM_KC, least(g->k - i * FOV_GEMM_KC, FOV_GEMM_KC), a + i * step);
+    for (size_t k0 = 0, i = 0; k0 < g->k; k0 += FOV_GEMM_KC, i++)
+        pack_rows(g, b->row, b->rows, k0, least(g->k - k0, FOV_GEMM_KC), a + i * step);
+    for (size_t p = panel_begin; p < panel_end; p++)
+        for (size_t k0 = 0, i = 0; i == 0 || k0 < g->k; k0 += FOV_GEMM_KC, i++) run_panel(b, p, k0, a + i * step, sums);
+}
+
+/* X packed per block of K, for a group of panels whose sums stay in scratch. */
+static void run_groups(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
+    const fov_gemm *g = b->gemm;
+    const size_t group = FOV_TILE_SUMS / b->rows;
     for (size_t p0 = panel_begin; p0 < panel_end; p0 += group)
-        for (size_t i = 0; i < blocks; i++) {
-            const size_t k0 = i * FOV_GEMM_KC;
-            if (!whole) pack_rows(g, b->row, b->rows, k0, least(g->k - k0, FOV_GEMM_KC), a);
+        for (size_t k0 = 0; k0 < g->k; k0 += FOV_GEMM_KC) {
+            pack_rows(g, b->row, b->rows, k0, least(g->k - k0, FOV_GEMM_KC), a);
             for (size_t p = p0; p < least(p0 + group, panel_end); p++)
-                run_panel(b, p, k0, whole ? a + i * step : a, sums + (p - p0) * FOV_GEMM_ROWS * FOV_PANEL);
+                run_panel(b, p, k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
         }
 }
 
+/* Rows at a time: all that fit in scratch with all of K; where K is long, as many as let the sums of all panels fit. */
 void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
                         float *scratch, size_t mr, void (*tile)(const fov_tile *tile)) {
-    for (size_t row = row_begin; row < row_end; row += FOV_GEMM_ROWS) {
-        const size_t rows = least(row_end - row, FOV_GEMM_ROWS);
-        run_rows(&(block){gemm, row, rows, (rows + mr - 1) / mr, tile}, panel_begin, panel_end, scratch);
+    if (panel_begin >= panel_end) return;
+    float *a = scratch, *sums = scratch + (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE;
+    const size_t blocks = (gemm->k + FOV_GEMM_KC - 1) / FOV_GEMM_KC, fit = blocks ? FOV_TILE_PACKED / blocks : FOV_GEMM_ROWS;
+    const bool whole = fit >= FOV_GEMM_ROWS || fit >= row_end - row_begin;
+    size_t most = FOV_GEMM_ROWS;
+    if (!whole && most * (panel_end - panel_begin) > FOV_TILE_SUMS) most = FOV_GEMM_ROWS / 2;
+    for (size_t row = row_begin; row < row_end; row += most) {
+        const size_t rows = least(row_end - row, most);
+        const block b = {gemm, row, rows, (rows + mr - 1) / mr, tile};
+        if (whole)
+            run_whole(&b, panel_begin, panel_end, a, sums);
+        else
+            run_groups(&b, panel_begin, panel_end, a, sums);
     }
 }

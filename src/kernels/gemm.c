@@ -6,9 +6,8 @@
 #include "kernels/tile.h"
 
 enum {
-    TASKS_PER_THREAD = 4,     /* of a whole call, when there is enough to do: evens out threads that the system disturbs */
+    ROWS_LEAST = 56,          /* of a task, where the panels can be split instead: W is read again for every block of rows */
     PANELS_LEAST = 6,         /* of a task, unless threads would idle: packing X costs about a third of a panel */
-    ROWS_FEW = 4,             /* up to here a call is bound by reading W: one run of panels for each thread */
     WORK_PARALLEL = 64 * 1024 /* multiply-adds below which waking a thread costs more than it gives */
 };
 
@@ -24,19 +23,22 @@ typedef struct job {
     float *scratch;
 } job;
 
+/* As few tasks as keep all threads busy to the end, rows first: X is packed once per task. Block counts are multiples of the
+ * threads that share the gemm, so that equal threads end together. */
 static cut cut_of(const job *j, const fov_gemm *g) {
     const size_t panels = fov_panels(g->m);
     if (!g->n || !panels) return (cut){0, 0};
-    const size_t rows = (g->n + FOV_GEMM_ROWS - 1) / FOV_GEMM_ROWS, blocks = rows * panels;
-    if (j->threads <= 1) return (cut){rows, 1};
-    const size_t per_thread = g->n <= ROWS_FEW ? 1 : 2, threads = j->threads;
-    const size_t wanted = (TASKS_PER_THREAD * threads + j->count - 1) / j->count;
-    const size_t needed = (per_thread * threads + j->count - 1) / j->count;
-    size_t chunk = g->n <= ROWS_FEW ? panels : blocks / wanted;
-    if (chunk < PANELS_LEAST) chunk = PANELS_LEAST;
-    if (chunk > FOV_TILE_GROUP && g->n > ROWS_FEW) chunk = FOV_TILE_GROUP;
-    if (rows * ((panels + chunk - 1) / chunk) < needed) chunk = (blocks + needed - 1) / needed;
-    return (cut){rows, (panels + chunk - 1) / chunk};
+    const size_t threads = (j->threads + j->count - 1) / j->count; /* for this gemm */
+    size_t rows = (g->n + FOV_GEMM_ROWS - 1) / FOV_GEMM_ROWS;
+    if (threads <= 1) return (cut){rows, 1};
+    const size_t even = (rows + threads - 1) / threads * threads;
+    if (g->n / even >= ROWS_LEAST) return (cut){even, 1};
+    const size_t split = g->n / ROWS_LEAST;
+    if (split > rows) rows = split < threads ? split : threads;
+    size_t columns = (threads + rows - 1) / rows;
+    if (columns > panels) columns = panels;
+    while (columns * 2 * PANELS_LEAST <= panels && rows * columns < 2 * threads) columns *= 2;
+    return (cut){rows, columns};
 }
 
 static void run_task(void *context, size_t index, unsigned thread) {

@@ -10,8 +10,9 @@
 #include "kernels/kernels.h"
 
 enum {
-    FOV_TILE_STRIDE = FOV_GEMM_KC + 16, /* floats between packed rows: 25 cache lines, so rows fall in different L1 sets */
-    FOV_TILE_GROUP = 12                 /* panels whose sums are kept in scratch: with the packed rows, half of a 1 MiB L2 */
+    FOV_TILE_STRIDE = FOV_GEMM_KC + 16,  /* floats between packed rows: 25 cache lines, so rows fall in different L1 sets */
+    FOV_TILE_PACKED = 2 * FOV_GEMM_ROWS, /* rows of packed X, one block of K each: 525 KiB, half of a 1 MiB L2 */
+    FOV_TILE_SUMS = 12 * FOV_GEMM_ROWS   /* rows of a panel's sums kept in scratch */
 };
 
 typedef struct fov_tile {
