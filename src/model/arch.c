@@ -21,6 +21,7 @@ static const fov_arch archs[] = {
      .up = "encoder.layer.%zu.intermediate.dense",
      .down = "encoder.layer.%zu.output.dense",
      .norm2 = "encoder.layer.%zu.output.LayerNorm",
+     .score_scale = "encoder.layer.%zu.attention.self.score_scale",
      .pooler = "bert.pooler.dense",
      .pooler_activation = FOV_ACT_TANH,
      .classifier = "classifier",

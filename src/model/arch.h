@@ -16,7 +16,8 @@ typedef struct fov_arch {
     const char *prefix;
     const char *word, *position, *type, *embedding_norm; /* type NULL: no segment embedding */
     const char *q, *k, *v, *o, *norm1, *up, *down, *norm2;
-    const char *pooler; /* full name, before the classifier */
+    const char *q_global, *k_global, *v_global, *score_scale, *conv; /* layer names that a checkpoint may have; NULL: never */
+    const char *pooler;                                              /* full name, before the classifier */
     fov_activation pooler_activation;
     const char *classifier;
     const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */

@@ -150,6 +150,7 @@ static double attention_cost(const fov_encoder *e, const fov_attention *p, const
 
 static void attend(const fov_encoder *e, const layer_run *r) {
     const fov_config *c = &e->model->config;
+    const fov_layer *w = &e->model->layers[r->layer];
     const fov_batch *b = r->batch;
     bool own_rows = r->subset && !r->compact_q;
     fov_attention p = {.texts = b->texts,
@@ -169,6 +170,7 @@ static void attend(const fov_encoder *e, const layer_run *r) {
                        .y = own_rows ? e->y : e->q,
                        .ldy = c->width,
                        .scale = 1 / sqrtf((float)(c->width / c->heads)),
+                       .layer = {.score_scale = w->score_scale, .conv = w->conv, .conv_width = w->conv_width},
                        .hashes = b->hashes,
                        .seed = e->s.seed,
                        .layer_number = (uint32_t)r->layer};

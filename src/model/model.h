@@ -24,6 +24,11 @@ typedef struct fov_norm {
 typedef struct fov_layer {
     fov_linear q, k, v, o, up, down; /* v: packed head by head */
     fov_norm norm1, norm2;
+    /* Of some methods; w or pointer NULL when the checkpoint has none. */
+    fov_linear q_global, k_global, v_global; /* Longformer; v_global head by head */
+    float *score_scale;                      /* [heads], Fastmax */
+    float *conv;                             /* [heads][conv_width], YOSO */
+    size_t conv_width;
 } fov_layer;
 
 struct fov_model {

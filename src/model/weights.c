@@ -62,6 +62,25 @@ static void missing(loader *l, const char *name) {
                  l->model->config.layers);
 }
 
+/* Room for a tensor in the block, and a note to fill it. */
+static float *store(loader *l, const fov_tensor *t, load_kind kind, size_t m, size_t k) {
+    size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1;
+    size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, k));
+    float *out = fov_arena_take(l->arena, floats, sizeof(float));
+    if (l->items) l->items[l->count] = (load_item){t, kind, out, m, k};
+    if (l->items) l->model->info.parameters += t->count;
+    l->count++;
+    return out;
+}
+
+static bool check_dtype(loader *l, const fov_tensor *t) {
+    char where[320];
+    if (t->dtype == FOV_F32 || t->dtype == FOV_F16 || t->dtype == FOV_BF16) return true;
+    l->status = fov_fail(l->error, FOV_ERR_UNSUPPORTED, where_of(t, where, sizeof where),
+                         "dtype %s cannot be a weight; F32, F16 and BF16 can", fov_dtype_name(t->dtype));
+    return false;
+}
+
 /* Check a tensor's type and shape [m, k] (k = 0: a vector [m]) and note it. */
 static float *take(loader *l, const fov_tensor *t, const char *name, load_kind kind, size_t m, size_t k) {
     if (l->status) return NULL;
@@ -71,11 +90,7 @@ static float *take(loader *l, const fov_tensor *t, const char *name, load_kind k
     }
     char where[320];
     unsigned dims = k ? 2 : 1;
-    if (t->dtype != FOV_F32 && t->dtype != FOV_F16 && t->dtype != FOV_BF16) {
-        l->status = fov_fail(l->error, FOV_ERR_UNSUPPORTED, where_of(t, where, sizeof where),
-                             "dtype %s cannot be a weight; F32, F16 and BF16 can", fov_dtype_name(t->dtype));
-        return NULL;
-    }
+    if (!check_dtype(l, t)) return NULL;
     if (t->dims != dims || t->shape[0] != m || (k && t->shape[1] != k)) {
         char shape[64] = "";
         for (unsigned i = 0; i < t->dims && strlen(shape) < 40; i++)
@@ -88,13 +103,12 @@ static float *take(loader *l, const fov_tensor *t, const char *name, load_kind k
                                  "shape is [%s], but config.json says [%zu]", shape, m);
         return NULL;
     }
-    size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1;
-    size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, k));
-    float *out = fov_arena_take(l->arena, floats, sizeof(float));
-    if (l->items) l->items[l->count] = (load_item){t, kind, out, m, k};
-    if (l->items) l->model->info.parameters += t->count;
-    l->count++;
-    return out;
+    return store(l, t, kind, m, k);
+}
+
+/* A tensor whose shape is judged by the caller. */
+static float *take_any_shape(loader *l, const fov_tensor *t) {
+    return check_dtype(l, t) ? store(l, t, LOAD_VECTOR, t->count, 0) : NULL;
 }
 
 static fov_linear linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
@@ -155,6 +169,33 @@ static void walk_head(loader *l) {
     m->classifier = linear(l, a->classifier, LOAD_MATRIX, m->config.labels, c);
 }
 
+/* Tensors that only some checkpoints have: what a method adds to a layer. */
+static void walk_extras(loader *l, fov_layer *layer, size_t i) {
+    const fov_arch *a = l->model->arch;
+    const fov_config *config = &l->model->config;
+    const size_t c = config->width;
+    char name[160];
+    const struct {
+        const char *format;
+        load_kind kind;
+        fov_linear *out;
+    } global[] = {{a->q_global, LOAD_MATRIX, &layer->q_global},
+                  {a->k_global, LOAD_MATRIX, &layer->k_global},
+                  {a->v_global, LOAD_HEADS, &layer->v_global}};
+    for (size_t g = 0; g < sizeof global / sizeof *global; g++)
+        if (global[g].format) *global[g].out = linear(l, layer_name(name, sizeof name, global[g].format, i), global[g].kind, c, c);
+    const fov_tensor *t = a->score_scale ? lookup(l, layer_name(name, sizeof name, a->score_scale, i)) : NULL;
+    if (t) layer->score_scale = take(l, t, name, LOAD_VECTOR, config->heads, 0);
+    t = a->conv ? lookup(l, layer_name(name, sizeof name, a->conv, i)) : NULL;
+    if (!t) return;
+    layer->conv_width = t->count / config->heads; /* [heads, 1, width, 1] */
+    if (layer->conv_width * config->heads == t->count)
+        layer->conv = take_any_shape(l, t);
+    else
+        l->status = fov_fail(l->error, FOV_ERR_MISMATCH, t->file, "%s holds %zu values, which %zu heads do not share", name,
+                             t->count, config->heads);
+}
+
 static void walk(loader *l) {
     struct fov_model *m = l->model;
     const fov_arch *a = m->arch;
@@ -169,7 +210,7 @@ static void walk(loader *l) {
     m->types = a->type ? take(l, lookup(l, name), name, LOAD_VECTOR, config->types, c) : NULL;
     m->embedding_norm = norm(l, a->embedding_norm);
     for (size_t i = 0; i < config->layers && !l->status; i++) {
-        fov_layer layer;
+        fov_layer layer = {0};
         layer.q = linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
         layer.k = linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
         layer.v = linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
@@ -178,6 +219,7 @@ static void walk(loader *l) {
         layer.up = linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
         layer.down = linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
         layer.norm2 = norm(l, layer_name(name, sizeof name, a->norm2, i));
+        walk_extras(l, &layer, i);
         if (m->layers) m->layers[i] = layer;
     }
     if (!l->status && lookup_part(l, layer_name(name, sizeof name, a->q, config->layers), "weight"))
