@@ -22,10 +22,11 @@ show explain --values "$values" "$sentence"
 
 printf '\nExact and Monte-Carlo values (mca, seed 0) on these texts; smaller alpha is more exact:\n\n'
 "$program" classify --quiet --format jsonl "$texts" >"$work/exact"
-printf '%-22s  %-12s  %s\n' '--values' 'same labels' 'largest change of a score'
+printf '%-14s  %-21s  %-11s  %s\n' '--values' 'work on values, real' 'same labels' 'largest change of a score'
 for values in exact mca:alpha=.05 mca:alpha=.2 mca:alpha=.5 mca:alpha=1; do
-    "$program" classify --quiet --format jsonl --values "$values" "$texts" >"$work/now"
-    awk -v values="$values" '
+    "$program" classify --format jsonl --values "$values" "$texts" >"$work/now" 2>"$work/summary"
+    share=$(sed -n 's/.*real tokens: \([0-9.]*\) % of the values.*/\1 %/p' "$work/summary")
+    awk -v values="$values" -v share="${share:-100.0 %}" '
     function field(name) {
         if (!match($0, "\"" name "\": *(\"[^\"]*\"|[-+.0-9e]+)")) { print "demo.sh: no " name " in: " $0; exit 1 }
         value = substr($0, RSTART, RLENGTH); sub(/^[^:]*: */, "", value); gsub(/"/, "", value)
@@ -38,5 +39,5 @@ for values in exact mca:alpha=.05 mca:alpha=.2 mca:alpha=.5 mca:alpha=1; do
         change = p > score[FNR] ? p - score[FNR] : score[FNR] - p
         if (change > most) most = change
     }
-    END { printf "%-22s  %2d of %-6d  %.4f\n", values, same, FNR, most }' "$work/exact" "$work/now"
+    END { printf "%-14s  %-21s  %2d of %-5d  %.4f\n", values, share, same, FNR, most }' "$work/exact" "$work/now"
 done
