@@ -102,7 +102,8 @@ enum {
     FOV_METHOD_NEEDS_IMPORTANCE = 2, /* needs a softmax-family attention */
     FOV_METHOD_HAS_IMPORTANCE = 4,   /* is a softmax-family attention */
     FOV_METHOD_HAS_BACKWARD = 8,
-    FOV_METHOD_RANDOM = 16 /* draws; reproducible from the seed */
+    FOV_METHOD_RANDOM = 16, /* draws; reproducible from the seed */
+    FOV_METHOD_CAUSAL = 32  /* can keep a query from the keys after it */
 };
 
 typedef struct fov_method_info {

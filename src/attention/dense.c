@@ -1,30 +1,41 @@
 /* dense.c: exact softmax attention, Y = softmax(Q K^T / sqrt(D)) V (Vaswani et al. 2017), text by text and head by head.
  *
- * A task is one (text, head): K and V of the head are packed once, then blocks of query rows go scores -> softmax -> Y with the
- * gemm kernel. Memory is linear in T per thread: a block of rows of scores, never T x T. */
-#include "attention/attention.h"
+ * A task is a chunk of the queries of one (text, head). Keys come in tiles: K and V of a tile are packed, then blocks of the
+ * chunk's rows go scores -> softmax -> Y with the gemm kernel. Texts of one tile are normalised before they meet V; longer ones
+ * by the online softmax (Dao et al., "FlashAttention", 2022): sums of exp and of exp times V are kept per row and rescaled when
+ * its maximum grows. Memory per thread is bounded, whatever T is. */
+#include "attention/dense.h"
+
+#include <float.h>
+
 #include "core/memory.h"
 #include "core/threads.h"
 
-enum { ROWS = 56 }; /* query rows per block: four 14-row register tiles; 56 x 512 scores are 112 KB, inside L2 */
-
 typedef struct scratch {
     float *packed_k, *packed_v, *scores, *gemm;
+    float *sums, *top, *total, *factor; /* of a chunk's rows, texts of many tiles only */
 } scratch;
 
 static size_t carve(fov_arena *arena, size_t longest, size_t head_size, scratch *s) {
-    s->packed_k = fov_arena_take(arena, fov_packed_size(longest, head_size), sizeof(float));
-    s->packed_v = fov_arena_take(arena, fov_packed_size(head_size, longest), sizeof(float));
-    s->scores = fov_arena_take(arena, fov_mul(ROWS, longest), sizeof(float));
+    const size_t tile = longest < FOV_DENSE_SINGLE_TILE ? longest : FOV_DENSE_SINGLE_TILE;
+    const size_t chunk = longest > FOV_DENSE_SINGLE_TILE ? FOV_DENSE_CHUNK : 0;
+    s->packed_k = fov_arena_take(arena, fov_packed_size(tile, head_size), sizeof(float));
+    s->packed_v = fov_arena_take(arena, fov_packed_size(head_size, tile), sizeof(float));
+    s->scores = fov_arena_take(arena, FOV_DENSE_ROWS * tile, sizeof(float));
     s->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
+    s->sums = fov_arena_take(arena, fov_mul(chunk, head_size), sizeof(float));
+    s->top = fov_arena_take(arena, chunk, sizeof(float));
+    s->total = fov_arena_take(arena, chunk, sizeof(float));
+    s->factor = fov_arena_take(arena, chunk, sizeof(float));
     return arena->used;
 }
 
 static size_t workspace(const fov_setting *setting, const fov_attention_size *size) {
     (void)setting;
     scratch s;
-    fov_arena arena = {0};
-    return fov_mul(size->threads, carve(&arena, size->longest, size->head_size, &s));
+    fov_arena shared = {0}, one = {0};
+    fov_arena_take(&shared, fov_add(size->texts, 1), sizeof(size_t));
+    return fov_add(shared.used, fov_mul(size->threads, carve(&one, size->longest, size->head_size, &s)));
 }
 
 /* What the tasks of one call share. */
@@ -32,128 +43,178 @@ typedef struct job {
     const fov_attention_run *run;
     const fov_attention *p;
     const fov_attention_weight_set *w;
+    size_t longest, chunk;
+    size_t *first; /* task number of each text */
+    unsigned char *scratch;
     size_t per_thread; /* bytes */
-    size_t longest;
 } job;
 
 static job job_of(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *w) {
-    job j = {run, p, w, 0, 0};
+    job j = {.run = run, .p = p, .w = w};
     for (size_t b = 0; b < p->texts; b++) {
-        size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
+        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
         if (keys > j.longest) j.longest = keys;
     }
+    fov_arena shared = {(unsigned char *)run->scratch, 0, SIZE_MAX, false}, one = {0};
+    j.first = fov_arena_take(&shared, p->texts + 1, sizeof *j.first);
+    j.scratch = (unsigned char *)run->scratch + shared.used;
     scratch s;
-    fov_arena arena = {0};
-    j.per_thread = carve(&arena, j.longest, p->head_size, &s);
+    j.per_thread = carve(&one, j.longest, p->head_size, &s);
     return j;
 }
 
 static scratch scratch_of(const job *j, unsigned thread) {
     scratch s;
-    fov_arena arena = {(unsigned char *)j->run->scratch + thread * j->per_thread, 0, j->per_thread, false};
+    fov_arena arena = {j->scratch + thread * j->per_thread, 0, j->per_thread, false};
     carve(&arena, j->longest, j->p->head_size, &s);
     return s;
 }
 
-/* One (text, head). */
-typedef struct head_view {
-    size_t queries, keys, outputs;
-    const float *q, *k, *v;
-    float *y;
-    const uint32_t *y_query;
-} head_view;
-
-static size_t start_of(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
-    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
 }
 
-static head_view view_of(const fov_attention *p, size_t text, size_t head) {
-    size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
-    head_view view = {
-        .queries = p->q_offsets[text + 1] - q,
-        .keys = p->k_offsets[text + 1] - k,
-        .outputs = p->y_offsets[text + 1] - y,
-        .q = p->q + start_of(p->q_strides, text, q, p->ldq, head, d),
-        .k = p->k + start_of(p->k_strides, text, k, p->ldk, head, d),
-        .v = p->v ? p->v + start_of(p->v_strides, text, k, p->ldv, head, d) : NULL,
-        .y = p->y ? p->y + start_of(p->y_strides, text, y, p->ldy, head, d) : NULL,
-        .y_query = p->y_query ? p->y_query + y : NULL,
-    };
-    return view;
-}
-
-/* scores[i] = q[rows[i]] K^T for n query rows. */
-static void score_rows(const job *j, const head_view *h, const float *q, const uint32_t *rows, size_t n, const scratch *s,
-                       float *scores) {
+/* scores[i] = q[rows[i]] K^T for n query rows and the packed tile of `keys` keys. */
+static void score_rows(const job *j, size_t keys, const float *q, const uint32_t *rows, size_t n, const scratch *s, float *scores,
+                       size_t ld) {
     fov_gemm g = {.n = n,
-                  .m = h->keys,
+                  .m = keys,
                   .k = j->p->head_size,
                   .x = q,
                   .ldx = j->p->ldq,
                   .x_rows = rows,
                   .w = s->packed_k,
                   .y = scores,
-                  .ldy = h->keys};
+                  .ldy = ld};
     j->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), s->gemm);
 }
 
-/* y[i] = a[rows[i]] V for n rows. */
-static void value_rows(const job *j, const head_view *h, const float *a, const uint32_t *rows, size_t n, const scratch *s,
-                       float *y) {
+/* y[i] = a[rows[i]] V for n rows and the packed tile of `keys` keys, after the first tile added to y[i]. */
+static void value_rows(const job *j, size_t keys, const float *a, size_t lda, const uint32_t *rows, size_t n, const scratch *s,
+                       float *y, size_t ldy, bool add) {
     fov_gemm g = {.n = n,
                   .m = j->p->head_size,
-                  .k = h->keys,
+                  .k = keys,
                   .x = a,
-                  .ldx = h->keys,
+                  .ldx = lda,
                   .x_rows = rows,
                   .w = s->packed_v,
+                  .residual = add ? y : NULL,
+                  .ldr = ldy,
                   .y = y,
-                  .ldy = j->p->ldy};
+                  .ldy = ldy};
     j->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), s->gemm);
+}
+
+static void pack_k(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
+    j->run->kernels->pack_t(h->k + key * j->p->ldk, j->p->ldk, keys, j->p->head_size, s->packed_k);
+}
+
+static void pack_v(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
+    j->run->kernels->pack_n(h->v + key * j->p->ldv, j->p->ldv, keys, j->p->head_size, s->packed_v);
+    fov_dense_clear_masked(h, key, keys, j->p->head_size, s->packed_v);
+}
+
+/* Scores of outputs [o, o + n) and keys [key, key + keys). */
+static void score_outputs(const job *j, const fov_dense_head *h, size_t o, size_t n, size_t key, size_t keys, const scratch *s) {
+    score_rows(j, keys, h->y_query ? h->q : h->q + o * j->p->ldq, h->y_query ? h->y_query + o : NULL, n, s, s->scores, keys);
+    fov_dense_mask(h, o, n, key, keys, s->scores, keys);
+}
+
+static void forward_tile(const job *j, const fov_dense_head *h, size_t o, size_t count, const scratch *s) {
+    const fov_attention *p = j->p;
+    pack_k(j, h, 0, h->keys, s);
+    pack_v(j, h, 0, h->keys, s);
+    const size_t blocks = (count + FOV_DENSE_ROWS - 1) / FOV_DENSE_ROWS;
+    for (size_t i = 0; i < blocks; i++) {
+        const size_t begin = o + i * count / blocks, n = o + (i + 1) * count / blocks - begin;
+        /* y may be q: a block's queries are read before its outputs are written. */
+        score_outputs(j, h, begin, n, 0, h->keys, s);
+        j->run->kernels->softmax(s->scores, h->keys, n, h->keys, p->scale, NULL, NULL);
+        value_rows(j, h->keys, s->scores, h->keys, NULL, n, s, h->y + begin * p->ldy, p->ldy, false);
+    }
+}
+
+static void rescale(float *rows, size_t d, const float *factor, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        for (size_t c = 0; factor[i] != 1 && c < d; c++) rows[i * d + c] *= factor[i];
+}
+
+/* Block by block of rows for each tile of keys; the sums stay in scratch, so y may be q here too. */
+static void forward_tiles(const job *j, const fov_dense_head *h, size_t o, size_t count, const scratch *s) {
+    const fov_attention *p = j->p;
+    const size_t d = p->head_size, blocks = (count + FOV_DENSE_ROWS - 1) / FOV_DENSE_ROWS, seen = fov_dense_seen_most(h, o, count);
+    for (size_t i = 0; i < count; i++) {
+        s->top[i] = -FLT_MAX;
+        s->total[i] = 0;
+        for (size_t c = 0; c < d; c++) s->sums[i * d + c] = 0;
+    }
+    for (size_t key = 0; key < seen; key += FOV_DENSE_KEYS) {
+        const size_t keys = least(h->keys - key, FOV_DENSE_KEYS);
+        pack_k(j, h, key, keys, s);
+        pack_v(j, h, key, keys, s);
+        for (size_t b = 0; b < blocks; b++) {
+            const size_t i = b * count / blocks, n = (b + 1) * count / blocks - i;
+            if (fov_dense_seen_most(h, o + i, n) <= key) continue;
+            score_outputs(j, h, o + i, n, key, keys, s);
+            j->run->kernels->softmax_tile(s->scores, keys, n, keys, p->scale, s->top + i, s->total + i, s->factor + i);
+            rescale(s->sums + i * d, d, s->factor + i, n);
+            value_rows(j, keys, s->scores, keys, NULL, n, s, s->sums + i * d, d, true);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        const float inverse = s->total[i] == 0 ? 0 : 1 / s->total[i];
+        for (size_t c = 0; c < d; c++) h->y[(o + i) * p->ldy + c] = s->sums[i * d + c] * inverse;
+    }
 }
 
 static void forward_task(void *context, size_t index, unsigned thread) {
     const job *j = context;
-    const fov_attention *p = j->p;
-    const fov_kernels *kernels = j->run->kernels;
-    head_view h = view_of(p, index / p->heads, index % p->heads);
-    scratch s = scratch_of(j, thread);
-    kernels->pack_t(h.k, p->ldk, h.keys, p->head_size, s.packed_k);
-    kernels->pack_n(h.v, p->ldv, h.keys, p->head_size, s.packed_v);
-    for (size_t o = 0; o < h.outputs; o += ROWS) {
-        size_t n = h.outputs - o < ROWS ? h.outputs - o : ROWS;
-        /* y may be q: a block's queries are read before its outputs are written. */
-        score_rows(j, &h, h.y_query ? h.q : h.q + o * p->ldq, h.y_query ? h.y_query + o : NULL, n, &s, s.scores);
-        kernels->softmax(s.scores, h.keys, n, h.keys, p->scale, NULL, NULL);
-        value_rows(j, &h, s.scores, NULL, n, &s, h.y + o * p->ldy);
-    }
+    const size_t text = fov_dense_text_of(j->first, j->p->texts, index), task = index - j->first[text];
+    const fov_dense_head h = fov_dense_head_of(j->p, text, task % j->p->heads);
+    const scratch s = scratch_of(j, thread);
+    const size_t chunks = (h.outputs + j->chunk - 1) / j->chunk, chunk = task / j->p->heads;
+    const size_t o = chunk * h.outputs / chunks, count = (chunk + 1) * h.outputs / chunks - o;
+    if (h.keys <= FOV_DENSE_SINGLE_TILE)
+        forward_tile(j, &h, o, count, &s);
+    else
+        forward_tiles(j, &h, o, count, &s);
 }
 
 static void forward(const fov_attention_run *run, const fov_attention *p) {
     job j = job_of(run, p, NULL);
-    fov_parallel(run->threads, fov_mul(p->texts, p->heads), forward_task, &j);
+    j.chunk = fov_dense_chunk(p, p->y_offsets, run->threads);
+    fov_parallel(run->threads, fov_dense_number(p, p->y_offsets, j.chunk, j.first), forward_task, &j);
 }
 
-static float *weights_of(const job *j, size_t text, size_t head, const head_view *h) {
+static float *weights_of(const job *j, size_t text, size_t head, const fov_dense_head *h) {
     return j->w->weights + j->p->heads * j->w->starts[text] + head * h->queries * h->keys;
 }
 
+/* The whole head in one task: importance is gathered in ascending order of rows. */
 static void weights_task(void *context, size_t index, unsigned thread) {
     const job *j = context;
     const fov_attention *p = j->p;
-    size_t text = index / p->heads, head = index % p->heads, keys = p->k_offsets[p->texts];
-    head_view h = view_of(p, text, head);
-    scratch s = scratch_of(j, thread);
-    float *col_max = j->w->col_max ? j->w->col_max + head * keys + p->k_offsets[text] : NULL;
-    float *col_energy = j->w->col_energy ? j->w->col_energy + head * keys + p->k_offsets[text] : NULL;
+    const size_t text = index / p->heads, head = index % p->heads, all_keys = p->k_offsets[p->texts];
+    fov_dense_head h = fov_dense_head_of(p, text, head);
+    h.y_query = NULL; /* rows are queries here */
+    const scratch s = scratch_of(j, thread);
+    float *col_max = j->w->col_max ? j->w->col_max + head * all_keys + p->k_offsets[text] : NULL;
+    float *col_energy = j->w->col_energy ? j->w->col_energy + head * all_keys + p->k_offsets[text] : NULL;
     for (size_t i = 0; col_max && i < h.keys; i++) col_max[i] = 0;
     for (size_t i = 0; col_energy && i < h.keys; i++) col_energy[i] = 0;
     float *a = weights_of(j, text, head, &h);
-    j->run->kernels->pack_t(h.k, p->ldk, h.keys, p->head_size, s.packed_k);
-    for (size_t i = 0; i < h.queries; i += ROWS) {
-        size_t n = h.queries - i < ROWS ? h.queries - i : ROWS;
-        score_rows(j, &h, h.q + i * p->ldq, NULL, n, &s, a + i * h.keys);
-        j->run->kernels->softmax(a + i * h.keys, h.keys, n, h.keys, p->scale, col_max, col_energy);
+    const size_t tile = h.keys > FOV_DENSE_SINGLE_TILE ? FOV_DENSE_KEYS : FOV_DENSE_SINGLE_TILE;
+    for (size_t key = 0; key < h.keys; key += tile) {
+        const size_t keys = least(h.keys - key, tile);
+        pack_k(j, &h, key, keys, &s);
+        for (size_t i = 0; i < h.queries; i += FOV_DENSE_ROWS) {
+            const size_t n = least(h.queries - i, FOV_DENSE_ROWS);
+            float *rows = a + i * h.keys;
+            score_rows(j, keys, h.q + i * p->ldq, NULL, n, &s, rows + key, h.keys);
+            fov_dense_mask(&h, i, n, key, keys, rows + key, h.keys);
+            if (key + keys == h.keys) j->run->kernels->softmax(rows, h.keys, n, h.keys, p->scale, col_max, col_energy);
+        }
     }
 }
 
@@ -165,10 +226,15 @@ static void weights(const fov_attention_run *run, const fov_attention *p, const 
 static void apply_task(void *context, size_t index, unsigned thread) {
     const job *j = context;
     const fov_attention *p = j->p;
-    head_view h = view_of(p, index / p->heads, index % p->heads);
-    scratch s = scratch_of(j, thread);
-    j->run->kernels->pack_n(h.v, p->ldv, h.keys, p->head_size, s.packed_v);
-    value_rows(j, &h, weights_of(j, index / p->heads, index % p->heads, &h), h.y_query, h.outputs, &s, h.y);
+    const fov_dense_head h = fov_dense_head_of(p, index / p->heads, index % p->heads);
+    const scratch s = scratch_of(j, thread);
+    const float *a = weights_of(j, index / p->heads, index % p->heads, &h);
+    if (!h.keys) value_rows(j, 0, a, 0, h.y_query, h.outputs, &s, h.y, p->ldy, false);
+    for (size_t key = 0; key < h.keys; key += FOV_DENSE_KEYS) {
+        const size_t keys = least(h.keys - key, FOV_DENSE_KEYS);
+        pack_v(j, &h, key, keys, &s);
+        value_rows(j, keys, a + key, h.keys, h.y_query, h.outputs, &s, h.y, p->ldy, key > 0);
+    }
 }
 
 static void apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *in) {
@@ -186,7 +252,7 @@ const fov_attention_row fov_attention_dense = {
              .place = FOV_PLACE_ATTENTION,
              .help = "exact softmax over all keys",
              .citation = "Vaswani et al., Attention is all you need, NeurIPS 2017",
-             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE},
+             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_CAUSAL},
     .workspace = workspace,
     .forward = forward,
     .cost = cost,

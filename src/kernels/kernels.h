@@ -78,6 +78,12 @@ typedef struct fov_kernels {
      * col_energy[j] += s[i, j]^2, in ascending i. */
     void (*softmax)(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
 
+    /* One tile of columns of a softmax over rows too long to hold (Milakov and Gimelshein, "Online normalizer calculation for
+     * softmax", 2018). In place, row i < n: t = max(top[i], max_j scale s[i, j]); s[i, j] = exp(scale s[i, j] - t);
+     * factor[i] = exp(top[i] - t); sum[i] = sum[i] factor[i] + sum_j s[i, j]; top[i] = t. Before the first tile top = -FLT_MAX,
+     * sum = 0. -INFINITY counts as above. */
+    void (*softmax_tile)(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
+
     /* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta, biased variance, two passes; y may be x. */
     void (*layernorm)(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,
                       size_t ldy);

@@ -31,6 +31,7 @@ static const struct {
     {FOV_METHOD_HAS_IMPORTANCE, "has_importance", "of the softmax family"},
     {FOV_METHOD_HAS_BACKWARD, "has_backward", "has a backward pass"},
     {FOV_METHOD_RANDOM, "random", "draws; reproducible from --seed"},
+    {FOV_METHOD_CAUSAL, "causal", "can be causal"},
 };
 
 static void value_text(const fov_param_info *p, double value, char *text, size_t size) {

@@ -47,6 +47,7 @@ const fov_kernels fov_tier_avx2 = {
     .gemm_block = fov_gemm_block_avx2,
     .sampled = fov_sampled_avx2,
     .softmax = fov_softmax_avx2,
+    .softmax_tile = fov_softmax_tile_avx2,
     .layernorm = fov_layernorm_avx2,
     .gelu = fov_gelu_avx2,
     .exp = fov_exp_avx2,

@@ -16,15 +16,21 @@ static inline __m256 quotient(__m256 a, __m256 b, __m256 inverse) {
     return _mm256_fmadd_ps(_mm256_fnmadd_ps(q, b, a), inverse, q);
 }
 
-static void softmax_row(float *s, size_t cols, float scale) {
-    const __m256 factor = _mm256_set1_ps(scale), lowest = _mm256_set1_ps(-FLT_MAX);
-    __m256 tops = lowest; /* finite, so that exp(-inf - top) is 0 in a row of nothing but -inf */
+/* max(top, max_j scale s[j]) */
+static inline float row_top(const float *s, size_t cols, float scale, float top) {
+    const __m256 factor = _mm256_set1_ps(scale), lowest = _mm256_set1_ps(top);
+    __m256 tops = lowest;
     for (size_t j = 0; j < cols; j += 8) {
         __m256 v = _mm256_mul_ps(fov_load8(s + j, cols - j), factor);
         if (cols - j < 8) v = _mm256_blendv_ps(lowest, v, _mm256_castsi256_ps(fov_mask8(cols - j)));
         tops = _mm256_max_ps(v, tops); /* a NaN is passed over here and found by the sum */
     }
-    const __m256 top = _mm256_set1_ps(fov_max8(tops));
+    return fov_max8(tops);
+}
+
+/* s = exp(scale s - top); returns their sum. */
+static inline float row_exp(float *s, size_t cols, float scale, float most) {
+    const __m256 factor = _mm256_set1_ps(scale), top = _mm256_set1_ps(most);
     __m256 sums = _mm256_setzero_ps();
     for (size_t j = 0; j < cols; j += 8) {
         const __m256 v = _mm256_mul_ps(fov_load8(s + j, cols - j), factor);
@@ -32,9 +38,23 @@ static void softmax_row(float *s, size_t cols, float scale) {
         sums = _mm256_add_ps(sums, e);
         fov_store8(s + j, cols - j, e);
     }
-    const float sum = fov_sum8(sums);
+    return fov_sum8(sums);
+}
+
+static void softmax_row(float *s, size_t cols, float scale) {
+    /* a finite start, so that exp(-inf - top) is 0 in a row of nothing but -inf */
+    const float sum = row_exp(s, cols, scale, row_top(s, cols, scale, -FLT_MAX));
     const __m256 total = _mm256_set1_ps(sum), inverse = _mm256_set1_ps(sum == 0 ? 0 : 1 / sum);
     for (size_t j = 0; j < cols; j += 8) fov_store8(s + j, cols - j, quotient(fov_load8(s + j, cols - j), total, inverse));
+}
+
+void fov_softmax_tile_avx2(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor) {
+    for (size_t i = 0; i < n; i++, s += ld) {
+        const float most = row_top(s, cols, scale, top[i]);
+        factor[i] = _mm256_cvtss_f32(fov_exp8(_mm256_set1_ps(top[i] - most)));
+        sum[i] = sum[i] * factor[i] + row_exp(s, cols, scale, most);
+        top[i] = most;
+    }
 }
 
 static void column_max(const float *s, size_t cols, float *col_max) {

@@ -42,6 +42,7 @@ const fov_kernels fov_tier_avx512 = {
     .gemm_block = fov_gemm_block_avx512,
     .sampled = fov_sampled_avx512,
     .softmax = fov_softmax_avx512,
+    .softmax_tile = fov_softmax_tile_avx512,
     .layernorm = fov_layernorm_avx512,
     .gelu = fov_gelu_avx512,
     .exp = fov_exp_avx512,

@@ -89,6 +89,7 @@ void fov_gemm_block_avx512(const fov_gemm *g, size_t row_begin, size_t row_end, 
                            float *scratch);
 void fov_sampled_avx512(const fov_sampled *s);
 void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
+void fov_softmax_tile_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
 void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps,
                           float *y, size_t ldy);
 void fov_gelu_avx512(float *x, size_t count);

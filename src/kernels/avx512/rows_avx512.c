@@ -11,15 +11,21 @@ static inline __m512 quotient(__m512 a, __m512 b, __m512 inverse) {
     return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, b, a), inverse, q);
 }
 
-static void softmax_row(float *s, size_t cols, float scale) {
+/* max(top, max_j scale s[j]) */
+static inline float row_top(const float *s, size_t cols, float scale, float top) {
     const __m512 factor = _mm512_set1_ps(scale);
-    __m512 tops = _mm512_set1_ps(-FLT_MAX); /* finite, so that exp(-inf - top) is 0 in a row of nothing but -inf */
+    __m512 tops = _mm512_set1_ps(top);
     for (size_t j = 0; j < cols; j += 16) {
         const __mmask16 mask = fov_mask16(cols - j);
         const __m512 v = _mm512_mul_ps(fov_load16(s + j, cols - j), factor);
         tops = _mm512_mask_max_ps(tops, mask, v, tops); /* a NaN is passed over here and found by the sum */
     }
-    const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(tops));
+    return _mm512_reduce_max_ps(tops);
+}
+
+/* s = exp(scale s - top); returns their sum. */
+static inline float row_exp(float *s, size_t cols, float scale, float most) {
+    const __m512 factor = _mm512_set1_ps(scale), top = _mm512_set1_ps(most);
     __m512 sums = _mm512_setzero_ps();
     for (size_t j = 0; j < cols; j += 16) {
         const __mmask16 mask = fov_mask16(cols - j);
@@ -28,10 +34,24 @@ static void softmax_row(float *s, size_t cols, float scale) {
         sums = _mm512_mask_add_ps(sums, mask, sums, e);
         fov_store16(s + j, cols - j, e);
     }
-    const float sum = _mm512_reduce_add_ps(sums);
+    return _mm512_reduce_add_ps(sums);
+}
+
+static void softmax_row(float *s, size_t cols, float scale) {
+    /* a finite start, so that exp(-inf - top) is 0 in a row of nothing but -inf */
+    const float sum = row_exp(s, cols, scale, row_top(s, cols, scale, -FLT_MAX));
     const __m512 total = _mm512_set1_ps(sum), inverse = _mm512_set1_ps(sum == 0 ? 0 : 1 / sum);
     for (size_t j = 0; j < cols; j += 16) {
         fov_store16(s + j, cols - j, quotient(fov_load16(s + j, cols - j), total, inverse));
+    }
+}
+
+void fov_softmax_tile_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor) {
+    for (size_t i = 0; i < n; i++, s += ld) {
+        const float most = row_top(s, cols, scale, top[i]);
+        factor[i] = _mm512_cvtss_f32(fov_exp16(_mm512_set1_ps(top[i] - most)));
+        sum[i] = sum[i] * factor[i] + row_exp(s, cols, scale, most);
+        top[i] = most;
     }
 }
 

@@ -44,6 +44,7 @@ const fov_kernels fov_tier_ref = {
     .gemm_block = fov_gemm_block_ref,
     .sampled = fov_sampled_ref,
     .softmax = fov_softmax_ref,
+    .softmax_tile = fov_softmax_tile_ref,
     .layernorm = fov_layernorm_ref,
     .gelu = fov_gelu_ref,
     .exp = fov_exp_ref,

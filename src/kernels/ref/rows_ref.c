@@ -36,6 +36,23 @@ void fov_softmax_ref(float *s, size_t ld, size_t n, size_t cols, float scale, fl
     }
 }
 
+void fov_softmax_tile_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor) {
+    for (size_t i = 0; i < n; i++, s += ld) {
+        float most = top[i], lanes[LANES] = {0};
+        for (size_t j = 0; j < cols; j++) {
+            s[j] *= scale;
+            if (s[j] > most) most = s[j];
+        }
+        for (size_t j = 0; j < cols; j++) {
+            s[j] = expf(s[j] - most);
+            lanes[j % LANES] += s[j];
+        }
+        factor[i] = expf(top[i] - most);
+        sum[i] = sum[i] * factor[i] + sum_lanes(lanes);
+        top[i] = most;
+    }
+}
+
 /* The second pass also sums the deviations: what the rounding of the mean left. Taken out, it spares rows of small variance, where
  * that rounding would be magnified. */
 static void layernorm_row(const float *x, size_t c, const float *gamma, const float *beta, float eps, float *y) {
