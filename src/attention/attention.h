@@ -96,7 +96,7 @@ typedef struct fov_attention_row {
     void (*backward)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_gradient *gradient);
 } fov_attention_row;
 
-extern const fov_attention_row fov_attention_dense;
+extern const fov_attention_row fov_attention_dense, fov_attention_fastmax;
 
 /* Row of a parsed setting. */
 const fov_attention_row *fov_attention_row_of(const fov_setting *setting);

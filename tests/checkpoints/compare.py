@@ -13,7 +13,8 @@ import argparse, importlib.util, json, lzma, os, subprocess, sys, tempfile
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TASKS = ('cola', 'sst2', 'mrpc', 'stsb', 'rte')
 NAMES = ['tiny-sentiment', *(f'bert-base-uncased-{t}' for t in TASKS), 'bert-base-uncased-imdb',
-         *(f'distilbert-6-{t}' for t in TASKS[:4]), 'bert-base-uncased']
+         *(f'distilbert-6-{t}' for t in TASKS[:4]), 'bert-base-uncased',
+         'bert-fastmax2-sst2', 'bert-fastmax2-imdb']
 QUICK = ['tiny-sentiment', 'bert-base-uncased-mrpc', 'distilbert-6-stsb']
 TOLERANCE, REVIEWS = 1e-4, 4
 METRICS = {'accuracy': 'accuracy', 'f1': 'f1', 'matthews': 'mcc', 'mcc': 'mcc', 'pearson': 'pearson', 'spearman': 'spearman'}
