@@ -54,7 +54,12 @@ static fov_status check(const fov_attention_problem *p, prepared *r, fov_error *
 }
 
 static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *r) {
-    fov_attention_size size = {r->longest, p->texts, r->tokens, p->heads, p->head_size, r->threads};
+    fov_attention_size size = {.longest = r->longest,
+                               .texts = p->texts,
+                               .tokens = r->tokens,
+                               .heads = p->heads,
+                               .head_size = p->head_size,
+                               .threads = r->threads};
     r->q_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->k_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->starts = fov_arena_take(arena, p->texts, sizeof(size_t));
@@ -137,6 +142,9 @@ static fov_status need(bool there, const char *call, const char *what, fov_error
 }
 
 static fov_status need_weights(const prepared *r, fov_error *error) {
+    if (r->row->weight_floats)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, r->row->info.name,
+                        "'%s' attention stores its weights in a form of its own; use fov_attention_forward", r->row->info.name);
     if (r->row->weights) return FOV_OK;
     return fov_fail(error, FOV_ERR_UNSUPPORTED, r->row->info.name, "'%s' attention never forms weights", r->row->info.name);
 }

@@ -30,7 +30,7 @@ typedef struct fov_attention_layer {
     const float *score_scale; /* [heads] factor of a head's scores (Fastmax checkpoints) */
     const float *conv;        /* [heads][conv_width] depthwise convolution of V (YOSO) */
     size_t conv_width;
-    size_t globals; /* leading tokens of each text with global attention (window) */
+    size_t globals; /* leading tokens of each text with global attention (window); 0 when global is NULL */
     const fov_attention_global *global;
 } fov_attention_layer;
 
@@ -65,6 +65,7 @@ typedef struct fov_attention_size {
     size_t longest; /* rows of the longest text, queries or keys */
     size_t texts, tokens, heads, head_size;
     unsigned threads;
+    size_t globals, width; /* of layer.global: leading tokens, features of x; 0: none */
 } fov_attention_size;
 
 typedef struct fov_attention_run {
@@ -74,10 +75,11 @@ typedef struct fov_attention_run {
     float *scratch; /* workspace() bytes, 64-byte aligned */
 } fov_attention_run;
 
-/* Weights of a layer: for text b and head h a matrix [queries, keys] at weights + heads * starts[b] + h * queries * keys. */
+/* Weights of a layer: for text b and head h a matrix of n floats at weights + heads * starts[b] + h * n. Dense: [queries, keys]; a
+ * method with weight_floats() says n itself, and only its apply() knows the layout. */
 typedef struct fov_attention_weight_set {
     float *weights;
-    const size_t *starts; /* [texts]: sum over earlier texts of queries * keys */
+    const size_t *starts; /* [texts]: sum over earlier texts of n */
     float *col_max;       /* [heads][k_offsets[texts]] or NULL: max over the text's query rows of each key's weight */
     float *col_energy;    /* the same, sum of squares */
 } fov_attention_weight_set;
@@ -88,6 +90,10 @@ typedef struct fov_attention_row {
     void (*forward)(const fov_attention_run *run, const fov_attention *problem);
     /* Multiply-adds of one text and head, all of forward. */
     double (*cost)(const fov_setting *setting, size_t queries, size_t keys, size_t head_size);
+    /* Multiply-adds of what the layer adds, all texts and heads; NULL: nothing. */
+    double (*layer_cost)(const fov_setting *setting, const fov_attention *problem);
+    /* Floats of the stored weights of one text and head; NULL: queries * keys. */
+    size_t (*weight_floats)(const fov_setting *setting, size_t globals, size_t queries, size_t keys);
     /* Softmax family only, else NULL. */
     void (*weights)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *out);
     void (*apply)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *in);
@@ -96,8 +102,15 @@ typedef struct fov_attention_row {
     void (*backward)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_gradient *gradient);
 } fov_attention_row;
 
-extern const fov_attention_row fov_attention_dense, fov_attention_fastmax;
+/* The methods there are. Adding one: its file, and its name here. */
+#define FOV_ATTENTION_METHODS(X) X(dense) X(window) X(fastmax)
 
+#define FOV_ATTENTION_DECLARE(name) extern const fov_attention_row fov_attention_##name;
+FOV_ATTENTION_METHODS(FOV_ATTENTION_DECLARE)
+
+
+/* Floats of the stored weights of one text and head. */
+size_t fov_attention_weight_floats(const fov_setting *setting, size_t globals, size_t queries, size_t keys);
 /* Row of a parsed setting. */
 const fov_attention_row *fov_attention_row_of(const fov_setting *setting);
 /* All rows' infos, for parsing and listing. */

@@ -1,8 +1,11 @@
-/* registry.c: the attention methods there are. Adding one: its file, and its row here. */
+/* registry.c: the attention methods of attention.h's list. */
 #include "attention/attention.h"
+#include "core/memory.h"
 
-static const fov_attention_row *const rows[] = {&fov_attention_dense, &fov_attention_fastmax};
-static const fov_method_info *const infos[] = {&fov_attention_dense.info, &fov_attention_fastmax.info};
+#define ROW(name) &fov_attention_##name,
+#define INFO(name) &fov_attention_##name.info,
+static const fov_attention_row *const rows[] = {FOV_ATTENTION_METHODS(ROW)};
+static const fov_method_info *const infos[] = {FOV_ATTENTION_METHODS(INFO)};
 
 enum { COUNT = sizeof rows / sizeof *rows };
 
@@ -15,4 +18,9 @@ const fov_attention_row *fov_attention_row_of(const fov_setting *setting) {
     for (size_t i = 0; i < COUNT; i++)
         if (&rows[i]->info == setting->info) return rows[i];
     return NULL;
+}
+
+size_t fov_attention_weight_floats(const fov_setting *setting, size_t globals, size_t queries, size_t keys) {
+    const fov_attention_row *row = fov_attention_row_of(setting);
+    return row && row->weight_floats ? row->weight_floats(setting, globals, queries, keys) : fov_mul(queries, keys);
 }

@@ -21,7 +21,7 @@ static void embed_task(void *context, size_t text, unsigned thread) {
         float *x = j->e->x + (first + t) * c, zero = 0;
         fov_tensor_read(m->kernels, m->words, (size_t)j->batch->ids[first + t] * c, c, x);
         const float *type = m->types ? m->types + (m->config.types > 1 ? j->batch->types[first + t] : 0) * c : NULL;
-        const float *position = m->positions + (t + m->arch->position_offset) * c;
+        const float *position = m->positions + (t + m->position_offset) * c;
         for (size_t i = 0; i < c; i++) {
             zero += 0 * x[i];
             x[i] = (type ? x[i] + type[i] : x[i]) + position[i];

@@ -121,7 +121,9 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
     for (size_t b = 0, next; b < all->texts; b = next) {
         size_t floats = 0;
         for (next = b; next < all->texts; next++) {
-            size_t cells = (all->q_offsets[next + 1] - all->q_offsets[next]) * (all->k_offsets[next + 1] - all->k_offsets[next]);
+            size_t cells =
+                fov_attention_weight_floats(&e->s.attention, all->layer.globals, all->q_offsets[next + 1] - all->q_offsets[next],
+                                            all->k_offsets[next + 1] - all->k_offsets[next]);
             if (next > b && (floats + cells) * all->heads > limit) break;
             e->starts[next] = floats;
             floats += cells;
@@ -145,7 +147,8 @@ static double attention_cost(const fov_encoder *e, const fov_attention *p, const
     double sum = 0;
     for (size_t b = 0; b < p->texts; b++)
         sum += e->attention->cost(&e->s.attention, rows[b + 1] - rows[b], p->k_offsets[b + 1] - p->k_offsets[b], p->head_size);
-    return sum * (double)p->heads;
+    sum *= (double)p->heads;
+    return e->attention->layer_cost ? sum + e->attention->layer_cost(&e->s.attention, p) : sum;
 }
 
 static void attend(const fov_encoder *e, const layer_run *r) {
@@ -153,6 +156,15 @@ static void attend(const fov_encoder *e, const layer_run *r) {
     const fov_layer *w = &e->model->layers[r->layer];
     const fov_batch *b = r->batch;
     bool own_rows = r->subset && !r->compact_q;
+    const fov_attention_global global = {.x = e->x,
+                                         .ldx = c->width,
+                                         .width = c->width,
+                                         .q = w->q_global.w,
+                                         .q_bias = w->q_global.bias,
+                                         .k = w->k_global.w,
+                                         .k_bias = w->k_global.bias,
+                                         .v = w->v_global.w,
+                                         .v_bias = w->v_global.bias};
     fov_attention p = {.texts = b->texts,
                        .heads = c->heads,
                        .head_size = c->width / c->heads,
@@ -170,7 +182,11 @@ static void attend(const fov_encoder *e, const layer_run *r) {
                        .y = own_rows ? e->y : e->q,
                        .ldy = c->width,
                        .scale = 1 / sqrtf((float)(c->width / c->heads)),
-                       .layer = {.score_scale = w->score_scale, .conv = w->conv, .conv_width = w->conv_width},
+                       .layer = {.score_scale = w->score_scale,
+                                 .conv = w->conv,
+                                 .conv_width = w->conv_width,
+                                 .globals = e->model->globals,
+                                 .global = e->model->globals ? &global : NULL},
                        .hashes = b->hashes,
                        .seed = e->s.seed,
                        .layer_number = (uint32_t)r->layer};

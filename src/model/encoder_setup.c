@@ -5,7 +5,8 @@
 enum { GROUP_FLOATS = 4 << 20 };
 
 size_t fov_encoder_weight_floats(const fov_encoder *e) {
-    size_t one_text = fov_mul(e->model->config.heads, fov_mul(e->s.longest, e->s.longest));
+    size_t one_text = fov_mul(e->model->config.heads,
+                              fov_attention_weight_floats(&e->s.attention, e->model->globals, e->s.longest, e->s.longest));
     return one_text > GROUP_FLOATS ? one_text : GROUP_FLOATS;
 }
 
@@ -20,7 +21,8 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     size_t n = e->s.batch_tokens, rows = fov_mul(n, c->width), d = c->width / c->heads;
     size_t fill = fov_add(fov_mul(2 * FOV_PANEL, c->width), FOV_FILL_ROWS * FOV_PANEL); /* heads.c: a panel of the vocabulary */
     if (rows < fill) rows = fill;
-    fov_attention_size attention = {e->s.longest, e->max_texts, n, c->heads, d, e->s.threads};
+    fov_attention_size attention = {
+        e->s.longest, e->max_texts, n, c->heads, d, e->s.threads, e->model->globals, e->model->globals ? c->width : 0};
     fov_values_size values = {n, e->max_texts, e->s.longest, c->width, c->heads, d, e->s.threads};
     e->x = fov_arena_take(arena, rows, sizeof(float));
     e->q = fov_arena_take(arena, rows, sizeof(float));

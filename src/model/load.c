@@ -49,9 +49,12 @@ static fov_status check_config(struct fov_model *m, const char *where, fov_error
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "activation '%s' is not supported; gelu (exact, erf) and relu are",
                         m->config.activation);
     m->activation = known[i].activation;
-    if (m->config.positions <= m->arch->position_offset + 2)
+    m->position_offset = m->arch->positions_after_pad ? m->config.pad_id + 1 : 0;
+    const bool labels = m->head != FOV_HEAD_NONE && m->head != FOV_HEAD_MASKED_LM;
+    m->globals = labels ? m->arch->label_globals : 0;
+    if (m->config.positions <= m->position_offset + 2)
         return fov_fail(error, FOV_ERR_FORMAT, where, "max_position_embeddings %zu leaves no room for a text", m->config.positions);
-    m->max_length = m->config.positions - m->arch->position_offset;
+    m->max_length = m->config.positions - m->position_offset;
     return FOV_OK;
 }
 

@@ -41,6 +41,8 @@ struct fov_model {
     fov_model_info info;
     char name[128], architecture[32], attention[96];
     size_t max_length;
+    size_t globals;         /* leading tokens with global attention */
+    size_t position_offset; /* token i uses position row i + offset */
 
     fov_tokenizer *tokenizer;
     fov_tensors *tensors; /* stays open: word embeddings are read from the mapping */
