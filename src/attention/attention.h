@@ -103,11 +103,10 @@ typedef struct fov_attention_row {
 } fov_attention_row;
 
 /* The methods there are. Adding one: its file, and its name here. */
-#define FOV_ATTENTION_METHODS(X) X(dense) X(window) X(fastmax)
+#define FOV_ATTENTION_METHODS(X) X(dense) X(window) X(topk) X(fastmax)
 
 #define FOV_ATTENTION_DECLARE(name) extern const fov_attention_row fov_attention_##name;
 FOV_ATTENTION_METHODS(FOV_ATTENTION_DECLARE)
-
 
 /* Floats of the stored weights of one text and head. */
 size_t fov_attention_weight_floats(const fov_setting *setting, size_t globals, size_t queries, size_t keys);

@@ -36,6 +36,7 @@ typedef struct fov_ffn_row {
 } fov_ffn_row;
 
 extern const fov_ffn_row fov_ffn_exact;
+extern const fov_ffn_row fov_ffn_topk;
 
 const fov_ffn_row *fov_ffn_row_of(const fov_setting *setting);
 const fov_method_info *const *fov_ffn_infos(size_t *count);

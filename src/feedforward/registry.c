@@ -1,8 +1,8 @@
 /* registry.c: the kinds of feed-forward computation there are. Adding one: its file, and its row here. */
 #include "feedforward/feedforward.h"
 
-static const fov_ffn_row *const rows[] = {&fov_ffn_exact};
-static const fov_method_info *const infos[] = {&fov_ffn_exact.info};
+static const fov_ffn_row *const rows[] = {&fov_ffn_exact, &fov_ffn_topk};
+static const fov_method_info *const infos[] = {&fov_ffn_exact.info, &fov_ffn_topk.info};
 
 enum { COUNT = sizeof rows / sizeof *rows };
 

@@ -73,6 +73,12 @@ typedef struct fov_kernels {
 
     void (*sampled)(const fov_sampled *s);
 
+    /* y[c] = sum_{i < n} a[i] * v[index[i] * ldv + c], c < cols: the sparse product of the top-k methods. */
+    void (*gather)(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
+    /* Append to value and index every s[j] and first + j, j < n ascending, that is not <= bound (so a NaN is appended). Returns how
+     * many; value and index have room for n + 16 and hold anything behind the last. */
+    size_t (*above)(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index);
+
     /* In place, row i < n of s [n, cols] (leading dimension ld): s = softmax(scale * s). Columns of -INFINITY get exactly 0; a
      * row of nothing but -INFINITY gives zeros. Then, for each not NULL: col_max[j] = max(col_max[j], s[i, j]);
      * col_energy[j] += s[i, j]^2, in ascending i. */

@@ -1,0 +1,128 @@
+/* topk.c: the feed-forward layer with the k largest pre-activations of each token (Gupta et al., "Memory-efficient Transformers via
+ * Top-k Attention", SustaiNLP 2021): y = x + b2 + sum_{j in I} act(s_j) W2[:, j], s = W1 x + b1, I = the k largest s_j; of equal
+ * ones the lower unit wins. Exact for ReLU where at most k are positive; with GELU the dropped units have values down to -0.17.
+ *
+ * Per block of tokens: all of s by gemm; selection, token by token; then panel by panel of W2 (which stays in L2) the sparse
+ * products of all tokens. */
+#include <math.h>
+#include <string.h>
+
+#include "core/select.h"
+#include "core/threads.h"
+#include "feedforward/feedforward.h"
+#include "kernels/gemm.h"
+
+enum {
+    BLOCK = 2 * FOV_GEMM_ROWS, /* tokens */
+    TASK = 8                   /* tokens of a selection task */
+};
+
+static const fov_param_info params[] = {
+    {"k", FOV_PARAM_INT, 1, 1e9, 0, 512, NULL, "units kept per token; more than there are means all"},
+};
+
+typedef struct scratch {
+    float *value;    /* [BLOCK][hidden] pre-activations, then the kept units' activations */
+    uint32_t *index; /* [BLOCK][hidden] the kept units */
+    uint32_t *spare; /* [BLOCK][2 hidden] of the selection */
+    size_t *count;   /* [BLOCK] kept units whose activation is not 0 */
+} scratch;
+
+static size_t carve(fov_arena *arena, size_t rows, size_t hidden, scratch *s) {
+    size_t n = rows < BLOCK ? rows : BLOCK, cells = fov_mul(n, hidden);
+    s->value = fov_arena_take(arena, cells, sizeof(float));
+    s->index = fov_arena_take(arena, cells, sizeof(uint32_t));
+    s->spare = fov_arena_take(arena, fov_mul(2, cells), sizeof(uint32_t));
+    s->count = fov_arena_take(arena, n, sizeof(size_t));
+    return arena->used;
+}
+
+static size_t workspace(size_t rows, size_t hidden) {
+    scratch s;
+    fov_arena arena = {0};
+    return carve(&arena, rows, hidden, &s);
+}
+
+typedef struct job {
+    const fov_ffn_run *run;
+    const fov_ffn *p;
+    scratch s;
+    size_t first, n, keep; /* tokens of the block; k */
+} job;
+
+static void activate(const fov_kernels *kernels, fov_activation act, float *x, size_t n) {
+    if (act == FOV_ACT_GELU) kernels->gelu(x, n);
+    for (size_t i = 0; i < n && act == FOV_ACT_RELU; i++) x[i] = x[i] < 0 ? 0 : x[i]; /* NaN stays */
+    for (size_t i = 0; i < n && act == FOV_ACT_TANH; i++) x[i] = tanhf(x[i]);
+}
+
+static void select_task(void *context, size_t task, unsigned thread) {
+    (void)thread;
+    const job *j = context;
+    const size_t hidden = j->run->weights->hidden, end = (task + 1) * TASK < j->n ? (task + 1) * TASK : j->n;
+    for (size_t r = task * TASK; r < end; r++) {
+        float *value = j->s.value + r * hidden, least;
+        uint32_t *index = j->s.index + r * hidden;
+        for (size_t i = 0; i < hidden; i++) index[i] = (uint32_t)i;
+        size_t n = hidden, kept = 0;
+        if (n > j->keep) n = fov_keep_largest(value, index, n, j->keep, j->s.spare + 2 * r * hidden, &least);
+        activate(j->run->kernels, j->run->weights->activation, value, n);
+        for (size_t i = 0; i < n; i++) {
+            const float a = value[i];
+            value[kept] = a;
+            index[kept] = index[i];
+            kept += a != 0;
+        }
+        j->s.count[r] = kept;
+    }
+}
+
+static void down_task(void *context, size_t panel, unsigned thread) {
+    (void)thread;
+    const job *j = context;
+    const fov_ffn_weights *w = j->run->weights;
+    const size_t first = panel * FOV_PANEL, columns = w->width - first < FOV_PANEL ? w->width - first : FOV_PANEL;
+    for (size_t r = 0; r < j->n; r++) {
+        float *y = j->p->y + (j->first + r) * w->width + first;
+        const float *x = j->p->x + (j->first + r) * w->width + first;
+        j->run->kernels->gather(j->s.value + r * w->hidden, j->s.index + r * w->hidden, j->s.count[r], w->down + first * w->hidden,
+                                FOV_PANEL, columns, y);
+        for (size_t c = 0; c < columns; c++) y[c] = y[c] + (w->down_bias ? w->down_bias[first + c] : 0) + x[c];
+    }
+}
+
+static void forward(const fov_ffn_run *run, const fov_ffn *p) {
+    const fov_ffn_weights *w = run->weights;
+    job j = {.run = run, .p = p, .keep = (size_t)fov_setting_get(run->setting, "k")};
+    fov_arena arena = {run->scratch, 0, workspace(p->n, w->hidden), false};
+    carve(&arena, p->n, w->hidden, &j.s);
+    for (j.first = 0; j.first < p->n; j.first += BLOCK) {
+        j.n = p->n - j.first < BLOCK ? p->n - j.first : BLOCK;
+        fov_gemm up = {.n = j.n,
+                       .m = w->hidden,
+                       .k = w->width,
+                       .x = p->x + j.first * w->width,
+                       .ldx = w->width,
+                       .w = w->up,
+                       .bias = w->up_bias,
+                       .y = j.s.value,
+                       .ldy = w->hidden};
+        fov_gemm_run(run->kernels, &up, run->threads, run->gemm_scratch);
+        fov_parallel(run->threads, (j.n + TASK - 1) / TASK, select_task, &j);
+        fov_parallel(run->threads, fov_panels(w->width), down_task, &j);
+        *run->multiply_adds += (double)j.n * (double)w->width * (double)w->hidden;
+        for (size_t r = 0; r < j.n; r++) *run->multiply_adds += (double)j.s.count[r] * (double)w->width;
+    }
+}
+
+const fov_ffn_row fov_ffn_topk = {
+    .info = {.name = "topk",
+             .place = FOV_PLACE_FFN,
+             .help = "the k hidden units with the largest pre-activations; of equal ones the lower unit wins",
+             .citation = "Gupta et al., Memory-efficient Transformers via Top-k Attention, SustaiNLP 2021",
+             .flags = FOV_METHOD_EXACT_LIMIT,
+             .param_count = sizeof params / sizeof *params,
+             .params = params},
+    .workspace = workspace,
+    .forward = forward,
+};
