@@ -21,7 +21,7 @@ typedef struct fov_arch {
     fov_activation pooler_activation;
     const char *classifier;
     const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */
-    size_t position_offset;                                /* token i uses position row i + offset */
+    bool positions_after_pad; /* rows of positions count from pad_token_id + 1, and a padding token has row pad_token_id */
     fov_arch_class classes[8];
 } fov_arch;
 
