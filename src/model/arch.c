@@ -79,6 +79,31 @@ static const fov_arch archs[] = {
      .positions_after_pad = true,
      .label_globals = 1, /* [CLS] */
      .classes = {{"LongformerModel", FOV_HEAD_NONE}, {"LongformerForSequenceClassification", FOV_HEAD_SINGLE_LABEL}}},
+    {.model_type = "roberta",
+     .prefix = "roberta.",
+     .word = "embeddings.word_embeddings",
+     .position = "embeddings.position_embeddings",
+     .type = "embeddings.token_type_embeddings",
+     .embedding_norm = "embeddings.LayerNorm",
+     .q = "encoder.layer.%zu.attention.self.query",
+     .k = "encoder.layer.%zu.attention.self.key",
+     .v = "encoder.layer.%zu.attention.self.value",
+     .o = "encoder.layer.%zu.attention.output.dense",
+     .norm1 = "encoder.layer.%zu.attention.output.LayerNorm",
+     .up = "encoder.layer.%zu.intermediate.dense",
+     .down = "encoder.layer.%zu.output.dense",
+     .norm2 = "encoder.layer.%zu.output.LayerNorm",
+     .pooler = "classifier.dense",
+     .pooler_activation = FOV_ACT_TANH,
+     .classifier = "classifier.out_proj",
+     .lm_dense = "lm_head.dense",
+     .lm_norm = "lm_head.layer_norm",
+     .lm_decoder = "lm_head.decoder",
+     .lm_bias = "lm_head.bias",
+     .positions_after_pad = true,
+     .classes = {{"RobertaModel", FOV_HEAD_NONE},
+                 {"RobertaForSequenceClassification", FOV_HEAD_SINGLE_LABEL},
+                 {"RobertaForMaskedLM", FOV_HEAD_MASKED_LM}}},
 };
 
 enum { ARCHS = sizeof archs / sizeof *archs };
@@ -126,6 +151,12 @@ fov_status fov_arch_find(const fov_config *config, const char *where, const fov_
                         "encoders are)",
                         config->architecture, config->model_type);
     }
+    static const char *const sentencepiece[] = {"xlm-roberta", "xlm-roberta-xl", "camembert", "albert", "xlnet"};
+    for (size_t i = 0; i < sizeof sentencepiece / sizeof *sentencepiece; i++)
+        if (!strcmp(config->model_type, sentencepiece[i]))
+            return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
+                            "model_type '%s' is not supported: it needs a SentencePiece tokenizer; foveate runs %s",
+                            config->model_type, known);
     return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "model_type '%s' is not supported; foveate runs %s", config->model_type,
                     known);
 }

@@ -65,6 +65,7 @@ static fov_status read_texts(fov_config *config, const fov_json *json) {
 }
 
 static fov_status read_numbers(fov_config *config, const fov_json *json) {
+    if (!strcmp(config->model_type, "roberta")) config->pad_id = 1; /* where the file leaves it out */
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
         fov_status status = read_field(config, &fields[i], json);
         if (status) return status;

@@ -13,8 +13,8 @@ typedef struct fov_config {
     char problem_type[40];                                                        /* "" when absent */
     size_t width, layers, heads, ffn_width, vocabulary, positions, types, labels; /* 0 when absent; labels: id2label, else
                                                                                      num_labels, else 2 */
-    size_t pad_id;
-    double norm_eps;    /* default 1e-12 */
+    size_t pad_id;                                                                /* default 0; of roberta 1 */
+    double norm_eps;                                                              /* default 1e-12 */
     char **label_names; /* [labels], by id; "LABEL_i" when there is no id2label */
     char attention[96]; /* method string made from the `attention` object or Longformer's attention_window; "" = dense */
     const fov_allocator *allocator;
@@ -31,10 +31,11 @@ void fov_config_free(fov_config *config);
 
 /* tokenizer_config.json and special tokens. Strings are "" when absent. */
 typedef struct fov_tokenizer_config {
-    int lower_case;    /* do_lower_case; -1 when absent */
-    int strip_accents; /* -1 when absent (then: as lower_case) */
-    int chinese_chars; /* tokenize_chinese_chars; default 1 */
-    size_t max_length; /* model_max_length; 0 when absent or absurd (1e30) */
+    int lower_case;       /* do_lower_case; -1 when absent */
+    int strip_accents;    /* -1 when absent (then: as lower_case) */
+    int chinese_chars;    /* tokenize_chinese_chars; default 1 */
+    int add_prefix_space; /* default 0 */
+    size_t max_length;    /* model_max_length; 0 when absent or absurd (1e30) */
     char unk[64], cls[64], sep[64], pad[64], mask[64];
 } fov_tokenizer_config;
 fov_status fov_tokenizer_config_parse(fov_tokenizer_config *config, const char *text, size_t size, const char *where,

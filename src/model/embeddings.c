@@ -17,11 +17,14 @@ static void embed_task(void *context, size_t text, unsigned thread) {
     embed_job *j = context;
     const struct fov_model *m = j->e->model;
     size_t c = m->config.width, first = j->batch->offsets[text], n = j->batch->offsets[text + 1] - first;
+    const bool after_pad = m->arch->positions_after_pad;
+    size_t row = m->position_offset; /* of the next token */
     for (size_t t = 0; t < n; t++) {
         float *x = j->e->x + (first + t) * c, zero = 0;
         fov_tensor_read(m->kernels, m->words, (size_t)j->batch->ids[first + t] * c, c, x);
         const float *type = m->types ? m->types + (m->config.types > 1 ? j->batch->types[first + t] : 0) * c : NULL;
-        const float *position = m->positions + (t + m->position_offset) * c;
+        const bool pad = after_pad && (size_t)j->batch->ids[first + t] == m->config.pad_id;
+        const float *position = m->positions + (pad ? m->config.pad_id : row++) * c;
         for (size_t i = 0; i < c; i++) {
             zero += 0 * x[i];
             x[i] = (type ? x[i] + type[i] : x[i]) + position[i];

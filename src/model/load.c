@@ -9,8 +9,9 @@
 
 /* The files of a checkpoint, mapped or given. */
 typedef struct sources {
-    fov_mapfile config, tokenizer_config, vocab, tokenizer_json;
-    char config_name[PATH_SIZE], tokenizer_config_name[PATH_SIZE], vocab_name[PATH_SIZE], tokenizer_json_name[PATH_SIZE];
+    fov_mapfile config, tokenizer_config, vocab, tokenizer_json, vocab_json, merges;
+    char config_name[PATH_SIZE], tokenizer_config_name[PATH_SIZE], vocab_name[PATH_SIZE], tokenizer_json_name[PATH_SIZE],
+        vocab_json_name[PATH_SIZE], merges_name[PATH_SIZE];
 } sources;
 
 static fov_status join(char *path, const char *folder, const char *name, fov_error *error) {
@@ -58,7 +59,7 @@ static fov_status check_config(struct fov_model *m, const char *where, fov_error
     return FOV_OK;
 }
 
-/* A token that the file does not name is BERT's. */
+/* A token that the file does not name is BERT's, or RoBERTa's. */
 static const char *or_null(const char *name) {
     return *name ? name : NULL;
 }
@@ -88,7 +89,22 @@ static fov_status load_tokenizer(struct fov_model *m, const sources *s, const fo
     if (s->tokenizer_json.data)
         return fov_tokenizer_from_json(s->tokenizer_json.data, s->tokenizer_json.size, s->tokenizer_json_name, &m->allocator,
                                        &m->tokenizer, error);
-    return fov_fail(error, FOV_ERR_IO, s->vocab_name, "there is neither vocab.txt nor tokenizer.json");
+    if (!s->vocab_json.data && !s->merges.data)
+        return fov_fail(error, FOV_ERR_IO, s->vocab_name,
+                        "there is neither vocab.txt, tokenizer.json, nor vocab.json with merges.txt");
+    if (!s->vocab_json.data || !s->merges.data)
+        return fov_fail(error, FOV_ERR_IO, s->vocab_json.data ? s->merges_name : s->vocab_json_name,
+                        "is missing or empty; %s alone is no tokenizer", s->vocab_json.data ? "vocab.json" : "merges.txt");
+    fov_tokenizer_options o = {.add_prefix_space = c.add_prefix_space};
+    if (s->tokenizer_config.data) {
+        o.unk = or_null(c.unk);
+        o.cls = or_null(c.cls);
+        o.sep = or_null(c.sep);
+        o.pad = or_null(c.pad);
+        o.mask = or_null(c.mask);
+    }
+    return fov_tokenizer_from_merges(s->vocab_json.data, s->vocab_json.size, s->vocab_json_name, s->merges.data, s->merges.size,
+                                     s->merges_name, &o, &m->allocator, &m->tokenizer, error);
 }
 
 static void describe(struct fov_model *m, const fov_modules *modules) {
@@ -136,7 +152,10 @@ static fov_status build(const sources *s, fov_tensors *tensors, const char *name
     if ((status = check_config(m, s->config_name, error))) goto end;
     if ((status = load_tokenizer(m, s, modules, error))) goto end;
     if (fov_tokenizer_size(m->tokenizer) > m->config.vocabulary) {
-        status = fov_fail(error, FOV_ERR_MISMATCH, s->vocab.data ? s->vocab_name : s->tokenizer_json_name,
+        status = fov_fail(error, FOV_ERR_MISMATCH,
+                          s->vocab.data            ? s->vocab_name
+                          : s->tokenizer_json.data ? s->tokenizer_json_name
+                                                   : s->vocab_json_name,
                           "the vocabulary has %zu tokens, but the embedding table only %zu rows", fov_tokenizer_size(m->tokenizer),
                           m->config.vocabulary);
         goto end;
@@ -169,6 +188,8 @@ fov_status fov_model_load_folder(const char *folder, const fov_model_options *op
     if ((status = map_optional(&s.tokenizer_config, s.tokenizer_config_name, inner, "tokenizer_config.json", error))) goto end;
     if ((status = map_optional(&s.vocab, s.vocab_name, inner, "vocab.txt", error))) goto end;
     if ((status = map_optional(&s.tokenizer_json, s.tokenizer_json_name, inner, "tokenizer.json", error))) goto end;
+    if ((status = map_optional(&s.vocab_json, s.vocab_json_name, inner, "vocab.json", error))) goto end;
+    if ((status = map_optional(&s.merges, s.merges_name, inner, "merges.txt", error))) goto end;
     size_t name_size;
     const char *name = last_component(folder, &name_size);
     fov_tensors *given = tensors;
@@ -180,6 +201,8 @@ end:
     fov_mapfile_close(&s.tokenizer_config);
     fov_mapfile_close(&s.vocab);
     fov_mapfile_close(&s.tokenizer_json);
+    fov_mapfile_close(&s.vocab_json);
+    fov_mapfile_close(&s.merges);
     return status;
 }
 

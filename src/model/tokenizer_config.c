@@ -26,6 +26,7 @@ fov_status fov_tokenizer_config_parse(fov_tokenizer_config *config, const char *
     status = fov_json_bool(&json, "do_lower_case", &config->lower_case);
     if (!status) status = fov_json_bool(&json, "strip_accents", &config->strip_accents);
     if (!status) status = fov_json_bool(&json, "tokenize_chinese_chars", &config->chinese_chars);
+    if (!status) status = fov_json_bool(&json, "add_prefix_space", &config->add_prefix_space);
     const json_t *length = fov_json_get(&json, "model_max_length");
     if (!status && !(json_is_number(length) && json_number_value(length) > absurd_length))
         status = fov_json_size(&json, "model_max_length", 1, (size_t)absurd_length, &config->max_length);

@@ -1,8 +1,10 @@
 /* added.c: added tokens ([MASK], [SEP], ...) are found in the raw text, before normalisation: leftmost, then longest.
  *
- * Their lstrip and rstrip, which take white space along, need no code: the words beside them lose it anyway. */
+ * Their lstrip and rstrip, which take white space along, matter to byte-level BPE alone: other words lose it anyway. */
 #include "core/status.h"
+#include "token/bpe.h"
 #include "token/tokenizer.h"
+#include "token/unicode.h"
 
 fov_status fov_added_index(fov_tokenizer *tokenizer, const char *where, fov_error *error) {
     size_t count = tokenizer->added_count;
@@ -27,4 +29,26 @@ size_t fov_added_next(const fov_tokenizer *tokenizer, const uint8_t *text, size_
     }
     *at = size;
     return 0;
+}
+
+size_t fov_added_trim_end(const uint8_t *text, size_t from, size_t end) {
+    while (end > from) {
+        size_t start = end - 1;
+        while (start > from && end - start < 4 && (text[start] & 0xC0) == 0x80) start--;
+        uint32_t code;
+        if (fov_utf8_decode(text + start, end - start, &code) != end - start || code == FOV_INVALID) break;
+        if (fov_bpe_kind(code) != FOV_BPE_SPACE) break;
+        end = start;
+    }
+    return end;
+}
+
+size_t fov_added_skip_space(const uint8_t *text, size_t size, size_t at) {
+    while (at < size) {
+        uint32_t code;
+        size_t taken = fov_utf8_decode(text + at, size - at, &code);
+        if (code == FOV_INVALID || fov_bpe_kind(code) != FOV_BPE_SPACE) break;
+        at += taken;
+    }
+    return at;
 }

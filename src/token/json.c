@@ -6,65 +6,55 @@
 #include <string.h>
 
 #include "core/status.h"
-#include "token/tokenizer.h"
+#include "token/json_reader.h"
 
 enum { MOST_CHARS = 10000 }; /* bound of max_input_chars_per_word: splitting one word is quadratic in it at worst */
 
-typedef struct reader {
-    fov_tokenizer *tokenizer;
-    const json_t *root, *added;
-    const char *where;
-    fov_error *error;
-    const char *prefix;
-    fov_piece *pieces; /* the vocabulary, then the added tokens */
-    size_t count, extra;
-} reader;
-
-static fov_status unsupported(const reader *r, const char *what, const char *value, const char *instead) {
+fov_status fov_reader_unsupported(const fov_reader *r, const char *what, const char *value, const char *instead) {
     return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "%s is \"%.60s\"; only %s is read", what, value, instead);
 }
 
-static fov_status malformed(const reader *r, const char *what) {
+fov_status fov_reader_malformed(const fov_reader *r, const char *what) {
     return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s is missing or has the wrong type", what);
 }
 
 /* A string without NUL; NULL otherwise. */
-static const char *text_of(const json_t *value) {
+const char *fov_reader_text(const json_t *value) {
     const char *text = json_string_value(value);
     return text && strlen(text) == json_string_length(value) ? text : NULL;
 }
 
 /* root[name] as an object whose "type" is `type` (or `other`, when not NULL). */
-static fov_status section(const reader *r, const char *name, const char *type, const char *other, const json_t **out) {
+static fov_status section(const fov_reader *r, const char *name, const char *type, const char *other, const json_t **out) {
     const json_t *object = json_object_get(r->root, name);
-    if (!object || json_is_null(object)) return unsupported(r, name, "null", type);
-    const char *found = text_of(json_object_get(object, "type"));
+    if (!object || json_is_null(object)) return fov_reader_unsupported(r, name, "null", type);
+    const char *found = fov_reader_text(json_object_get(object, "type"));
     if (!found) return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s has no type", name);
-    if (strcmp(found, type) && (!other || strcmp(found, other))) return unsupported(r, name, found, type);
+    if (strcmp(found, type) && (!other || strcmp(found, other))) return fov_reader_unsupported(r, name, found, type);
     *out = object;
     return FOV_OK;
 }
 
-static fov_status boolean(const reader *r, const json_t *object, const char *name, int *out) {
+fov_status fov_reader_bool(const fov_reader *r, const json_t *object, const char *name, int *out) {
     const json_t *value = json_object_get(object, name);
-    if (!json_is_boolean(value)) return malformed(r, name);
+    if (!json_is_boolean(value)) return fov_reader_malformed(r, name);
     *out = json_is_true(value);
     return FOV_OK;
 }
 
-static fov_status read_normalizer(const reader *r) {
+static fov_status read_normalizer(const fov_reader *r) {
     const json_t *normalizer;
     int clean = 0;
     fov_tokenizer *t = r->tokenizer;
     fov_status status = section(r, "normalizer", "BertNormalizer", NULL, &normalizer);
-    if (!status) status = boolean(r, normalizer, "clean_text", &clean);
-    if (!status) status = boolean(r, normalizer, "handle_chinese_chars", &t->chinese_chars);
-    if (!status) status = boolean(r, normalizer, "lowercase", &t->lower_case);
+    if (!status) status = fov_reader_bool(r, normalizer, "clean_text", &clean);
+    if (!status) status = fov_reader_bool(r, normalizer, "handle_chinese_chars", &t->chinese_chars);
+    if (!status) status = fov_reader_bool(r, normalizer, "lowercase", &t->lower_case);
     if (status) return status;
-    if (!clean) return unsupported(r, "normalizer.clean_text", "false", "true");
+    if (!clean) return fov_reader_unsupported(r, "normalizer.clean_text", "false", "true");
     const json_t *strip = json_object_get(normalizer, "strip_accents");
     t->strip_accents = t->lower_case; /* null: as lowercase */
-    return strip && !json_is_null(strip) ? boolean(r, normalizer, "strip_accents", &t->strip_accents) : FOV_OK;
+    return strip && !json_is_null(strip) ? fov_reader_bool(r, normalizer, "strip_accents", &t->strip_accents) : FOV_OK;
 }
 
 /* [text, id]: BertProcessing's way to name a token. */
@@ -73,18 +63,21 @@ static bool named_id(const json_t *pair, json_int_t *id) {
     return json_is_string(json_array_get(pair, 0)) && json_is_integer(json_array_get(pair, 1));
 }
 
-/* A template against "CLS A SEP" or "CLS A SEP B SEP" with type ids 0 0 0 1 1; fills the ids of CLS and SEP at the first visit. */
-static bool template_fits(const json_t *steps, const json_t *special, size_t count, json_int_t ids[2]) {
-    static const char *const sequences[] = {NULL, "A", NULL, "B", NULL};
-    if (json_array_size(steps) != count) return false;
-    for (size_t i = 0; i < count; i++) {
+/* A template against `wanted`: s for CLS, which is first, or SEP; type ids are 0, and `type_b` from B on. Fills the ids of CLS
+ * and SEP at the first visit. */
+static bool template_fits(const json_t *steps, const json_t *special, const char *wanted, int type_b, json_int_t ids[2]) {
+    if (json_array_size(steps) != strlen(wanted)) return false;
+    int type_wanted = 0;
+    for (size_t i = 0; wanted[i]; i++) {
         const json_t *step = json_array_get(steps, i);
-        const json_t *inner = json_object_get(step, sequences[i] ? "Sequence" : "SpecialToken");
-        const char *name = text_of(json_object_get(inner, "id"));
+        bool sequence = wanted[i] != 's';
+        const json_t *inner = json_object_get(step, sequence ? "Sequence" : "SpecialToken");
+        const char *name = fov_reader_text(json_object_get(inner, "id"));
         const json_t *type = json_object_get(inner, "type_id");
-        if (!name || !json_is_integer(type) || json_integer_value(type) != (i >= 3)) return false;
-        if (sequences[i]) {
-            if (strcmp(name, sequences[i])) return false;
+        if (wanted[i] == 'B') type_wanted = type_b;
+        if (!name || !json_is_integer(type) || json_integer_value(type) != type_wanted) return false;
+        if (sequence) {
+            if (name[0] != wanted[i] || name[1]) return false;
             continue;
         }
         const json_t *list = json_object_get(json_object_get(special, name), "ids"), *value = json_array_get(list, 0);
@@ -96,20 +89,25 @@ static bool template_fits(const json_t *steps, const json_t *special, size_t cou
     return true;
 }
 
-static fov_status read_processor(const reader *r) {
+static fov_status read_processor(const fov_reader *r) {
     const json_t *processor;
-    fov_status status = section(r, "post_processor", "TemplateProcessing", "BertProcessing", &processor);
+    fov_status status =
+        section(r, "post_processor", "TemplateProcessing", r->bpe ? "RobertaProcessing" : "BertProcessing", &processor);
     if (status) return status;
     json_int_t ids[2] = {-1, -1};
-    if (!strcmp(text_of(json_object_get(processor, "type")), "BertProcessing")) {
-        if (!named_id(json_object_get(processor, "cls"), &ids[0])) return malformed(r, "post_processor.cls");
-        if (!named_id(json_object_get(processor, "sep"), &ids[1])) return malformed(r, "post_processor.sep");
+    fov_tokenizer *t = r->tokenizer;
+    if (strcmp(fov_reader_text(json_object_get(processor, "type")), "TemplateProcessing")) {
+        if (!named_id(json_object_get(processor, "cls"), &ids[0])) return fov_reader_malformed(r, "post_processor.cls");
+        if (!named_id(json_object_get(processor, "sep"), &ids[1])) return fov_reader_malformed(r, "post_processor.sep");
     } else {
         const json_t *special = json_object_get(processor, "special_tokens");
-        if (!template_fits(json_object_get(processor, "single"), special, 3, ids) ||
-            !template_fits(json_object_get(processor, "pair"), special, 5, ids))
-            return unsupported(r, "post_processor", "another template", "[CLS] A [SEP] with B:1 [SEP]:1");
+        if (!template_fits(json_object_get(processor, "single"), special, "sAs", 0, ids) ||
+            !template_fits(json_object_get(processor, "pair"), special, r->bpe ? "sAssBs" : "sAsBs", !r->bpe, ids))
+            return fov_reader_unsupported(r, "post_processor", "another template",
+                                          r->bpe ? "<s> A </s></s> B </s>, all types 0" : "[CLS] A [SEP] with B:1 [SEP]:1");
     }
+    t->pair_seps = r->bpe ? 2 : 1;
+    t->pair_type = !r->bpe;
     const char *const names[] = {"CLS", "SEP"};
     for (int i = 0; i < 2; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= r->tokenizer->count || !r->tokenizer->pieces[ids[i]])
@@ -127,20 +125,9 @@ static bool read_id(const json_t *value, int32_t *id) {
     return true;
 }
 
-static fov_status read_model(reader *r) {
-    const json_t *model;
-    fov_status status = section(r, "model", "WordPiece", NULL, &model);
-    if (status) return status;
-    r->prefix = text_of(json_object_get(model, "continuing_subword_prefix"));
-    if (!r->prefix) return malformed(r, "model.continuing_subword_prefix");
-    const json_t *chars = json_object_get(model, "max_input_chars_per_word");
-    json_int_t most = json_integer_value(chars);
-    if (!json_is_integer(chars) || most < 0) return malformed(r, "model.max_input_chars_per_word");
-    if (most > MOST_CHARS)
-        return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "model.max_input_chars_per_word is above %d", MOST_CHARS);
-    r->tokenizer->max_chars = (size_t)most;
+fov_status fov_reader_vocabulary(fov_reader *r, const json_t *model) {
     json_t *vocabulary = json_object_get(model, "vocab");
-    if (!json_is_object(vocabulary)) return malformed(r, "model.vocab");
+    if (!json_is_object(vocabulary)) return fov_reader_malformed(r, "model.vocab");
     const char *piece;
     json_t *value;
     json_object_foreach(vocabulary, piece, value) {
@@ -153,29 +140,50 @@ static fov_status read_model(reader *r) {
     return FOV_OK;
 }
 
-static fov_status read_added(reader *r) {
+static fov_status read_model(fov_reader *r) {
+    const json_t *model;
+    fov_status status = section(r, "model", "WordPiece", NULL, &model);
+    if (status) return status;
+    r->prefix = fov_reader_text(json_object_get(model, "continuing_subword_prefix"));
+    if (!r->prefix) return fov_reader_malformed(r, "model.continuing_subword_prefix");
+    const json_t *chars = json_object_get(model, "max_input_chars_per_word");
+    json_int_t most = json_integer_value(chars);
+    if (!json_is_integer(chars) || most < 0) return fov_reader_malformed(r, "model.max_input_chars_per_word");
+    if (most > MOST_CHARS)
+        return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "model.max_input_chars_per_word is above %d", MOST_CHARS);
+    r->tokenizer->max_chars = (size_t)most;
+    return fov_reader_vocabulary(r, model);
+}
+
+static fov_status read_added(fov_reader *r) {
     size_t index;
     json_t *token;
     json_array_foreach(r->added, index, token) {
-        const char *text = text_of(json_object_get(token, "content"));
+        const char *text = fov_reader_text(json_object_get(token, "content"));
         fov_piece *p = &r->pieces[r->count + r->extra];
-        int single = 0, normalized = 0;
-        if (!text) return malformed(r, "added_tokens' content");
-        if (!read_id(json_object_get(token, "id"), &p->id)) return malformed(r, "added_tokens' id");
-        if (boolean(r, token, "single_word", &single) || boolean(r, token, "normalized", &normalized)) return FOV_ERR_FORMAT;
-        if (single || normalized)
-            return unsupported(r, single ? "single_word of an added token" : "normalized of an added token", text, "false");
+        int single = 0, normalized = 0, left = 0, right = 0;
+        if (!text) return fov_reader_malformed(r, "added_tokens' content");
+        if (!read_id(json_object_get(token, "id"), &p->id)) return fov_reader_malformed(r, "added_tokens' id");
+        if (fov_reader_bool(r, token, "single_word", &single) || fov_reader_bool(r, token, "normalized", &normalized))
+            return FOV_ERR_FORMAT;
+        if (single || (normalized && !r->bpe))
+            return fov_reader_unsupported(r, single ? "single_word of an added token" : "normalized of an added token", text,
+                                          "false");
+        if (r->bpe && (fov_reader_bool(r, token, "lstrip", &left) || fov_reader_bool(r, token, "rstrip", &right)))
+            return FOV_ERR_FORMAT;
         if (!*text) continue; /* as Hugging Face: ignored */
         p->text = text;
         p->size = strlen(text);
-        r->tokenizer->added[r->tokenizer->added_count++] = (fov_added_token){text, p->size, p->id};
+        r->tokenizer->added[r->tokenizer->added_count++] =
+            (fov_added_token){.text = text, .size = p->size, .id = p->id, .lstrip = left, .rstrip = right};
+        if (r->bpe && (left || right)) r->tokenizer->added_strips = true;
         r->extra++;
     }
     return FOV_OK;
 }
 
 /* Added tokens must agree with the vocabulary: the same id for a text that is in it, an id of their own for one that is not. */
-static fov_status check_added(const reader *r) {
+static fov_status check_added(const fov_reader *r) {
     for (size_t i = 0; i < r->tokenizer->added_count; i++) {
         fov_added_token *token = &r->tokenizer->added[i];
         const char *piece = r->tokenizer->pieces[token->id];
@@ -188,28 +196,28 @@ static fov_status check_added(const reader *r) {
     return FOV_OK;
 }
 
-static int32_t find_anywhere(const fov_tokenizer *tokenizer, const char *text) {
+int32_t fov_reader_find(const fov_tokenizer *tokenizer, const char *text) {
     for (size_t i = 0; i < tokenizer->added_count; i++)
         if (!strcmp(tokenizer->added[i].text, text)) return tokenizer->added[i].id;
     return fov_tokenizer_find(tokenizer, text, strlen(text));
 }
 
-static fov_status read_unknown(const reader *r) {
-    const char *unk = text_of(json_object_get(json_object_get(r->root, "model"), "unk_token"));
-    if (!unk) return malformed(r, "model.unk_token");
+static fov_status read_unknown(const fov_reader *r) {
+    const char *unk = fov_reader_text(json_object_get(json_object_get(r->root, "model"), "unk_token"));
+    if (!unk) return fov_reader_malformed(r, "model.unk_token");
     r->tokenizer->special.unk = fov_tokenizer_find(r->tokenizer, unk, strlen(unk));
-    r->tokenizer->special.pad = find_anywhere(r->tokenizer, "[PAD]");
-    r->tokenizer->special.mask = find_anywhere(r->tokenizer, "[MASK]");
+    r->tokenizer->special.pad = fov_reader_find(r->tokenizer, "[PAD]");
+    r->tokenizer->special.mask = fov_reader_find(r->tokenizer, "[MASK]");
     if (r->tokenizer->special.unk >= 0) return FOV_OK;
     return fov_fail(r->error, FOV_ERR_MISMATCH, r->where, "the vocabulary lacks the special token \"%.60s\"", unk);
 }
 
-static fov_status check_truncation(const reader *r) {
-    const char *side = text_of(json_object_get(json_object_get(r->root, "truncation"), "direction"));
-    return side && strcmp(side, "Right") ? unsupported(r, "truncation.direction", side, "\"Right\"") : FOV_OK;
+static fov_status check_truncation(const fov_reader *r) {
+    const char *side = fov_reader_text(json_object_get(json_object_get(r->root, "truncation"), "direction"));
+    return side && strcmp(side, "Right") ? fov_reader_unsupported(r, "truncation.direction", side, "\"Right\"") : FOV_OK;
 }
 
-static fov_status read_root(reader *r) {
+static fov_status read_root(fov_reader *r) {
     const fov_allocator *allocator = r->tokenizer->allocator;
     const json_t *vocabulary = json_object_get(json_object_get(r->root, "model"), "vocab"), *pre;
     size_t most = fov_add(json_object_size(vocabulary), json_array_size(r->added));
@@ -217,16 +225,20 @@ static fov_status read_root(reader *r) {
     r->tokenizer->added = fov_alloc(allocator, fov_mul(json_array_size(r->added), sizeof *r->tokenizer->added));
     if (!r->pieces || !r->tokenizer->added)
         return fov_fail(r->error, FOV_ERR_MEMORY, r->where, "no memory for a vocabulary of %zu pieces", most);
-    fov_status status = read_normalizer(r);
-    if (!status) status = section(r, "pre_tokenizer", "BertPreTokenizer", NULL, &pre);
+    const char *model = fov_reader_text(json_object_get(json_object_get(r->root, "model"), "type"));
+    r->bpe = model && !strcmp(model, "BPE");
+    fov_status status = r->bpe ? fov_reader_bpe_settings(r) : read_normalizer(r);
+    if (!status && !r->bpe) status = section(r, "pre_tokenizer", "BertPreTokenizer", NULL, &pre);
     if (!status) status = check_truncation(r);
-    if (!status) status = read_model(r);
+    if (!status) status = r->bpe ? fov_reader_bpe_rules(r) : read_model(r);
     if (!status) status = read_added(r);
     if (!status) status = fov_tokenizer_set_pieces(r->tokenizer, r->pieces, r->count, r->extra, r->prefix, r->where, r->error);
     if (!status) status = check_added(r);
-    if (!status) status = read_unknown(r);
+    if (!status && r->bpe) fov_reader_bpe_special(r);
+    if (!status && !r->bpe) status = read_unknown(r);
     if (!status) status = read_processor(r);
     if (!status) status = fov_added_index(r->tokenizer, r->where, r->error);
+    if (!status && r->bpe) return fov_bpe_build(r->tokenizer, r->rules, r->rule_count, &r->options, r->where, r->error);
     if (!status) fov_words_prepare(r->tokenizer);
     return status;
 }
@@ -237,15 +249,16 @@ fov_status fov_tokenizer_from_json(const char *text, size_t size, const char *wh
     json_error_t failure;
     json_t *root = json_loadb(text ? text : "", size, JSON_ALLOW_NUL, &failure);
     if (!root) return fov_fail(error, FOV_ERR_FORMAT, where, "line %d: %s", failure.line, failure.text);
-    reader r = {.tokenizer = fov_tokenizer_new(allocator), .root = root, .where = where, .error = error};
+    fov_reader r = {.tokenizer = fov_tokenizer_new(allocator), .root = root, .where = where, .error = error};
     fov_status status;
     r.added = json_object_get(root, "added_tokens");
     if (!r.tokenizer)
         status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer");
     else
-        status = r.added && !json_is_array(r.added) ? malformed(&r, "added_tokens") : read_root(&r);
+        status = r.added && !json_is_array(r.added) ? fov_reader_malformed(&r, "added_tokens") : read_root(&r);
     json_decref(root);
     fov_release(allocator, r.pieces);
+    fov_release(allocator, r.rules);
     if (status)
         fov_tokenizer_free(r.tokenizer);
     else

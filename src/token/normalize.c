@@ -152,9 +152,11 @@ static size_t put_short(words *w, const uint8_t *text, size_t size) {
 }
 
 void fov_wordpiece_segment(const fov_tokenizer *tokenizer, fov_segment *segment) {
-    uint8_t *work = segment->work;
+    uint8_t *work = fov_buffer_reserve(segment->work, segment->allocator, fov_words_bytes(tokenizer));
+    segment->no_memory = !work;
+    if (!work) return;
     words w = {.tokenizer = tokenizer,
-               .run = (uint32_t *)segment->work,
+               .run = (uint32_t *)(void *)work,
                .word = work + 2 * sizeof(uint32_t) * (tokenizer->max_chars + 1),
                .ids = segment->ids};
     const uint8_t *text = segment->text;

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "token/bpe.h"
 #include "token/tokenizer.h"
 #include "token/unicode.h"
 
@@ -13,6 +14,8 @@ fov_tokenizer *fov_tokenizer_new(const fov_allocator *allocator) {
     made->allocator = fov_allocator_or_default(allocator);
     made->segment = fov_wordpiece_segment;
     made->max_chars = MAX_CHARS;
+    made->ids_per_byte = 1; /* no character becomes more ids than it has bytes */
+    made->pair_seps = made->pair_type = 1;
     made->special = (fov_special_ids){-1, -1, -1, -1, -1};
     return made;
 }
@@ -32,7 +35,7 @@ static fov_status measure(const fov_piece *pieces, size_t count, size_t *bytes, 
 fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *pieces, size_t count, size_t extra,
                                     const char *prefix, const char *where, fov_error *error) {
     const fov_allocator *allocator = tokenizer->allocator;
-    size_t bytes, ids, prefix_size = strlen(prefix), inside = 0;
+    size_t bytes, ids, prefix_size = prefix ? strlen(prefix) : 0, inside = 0;
     fov_status status = measure(pieces, count + extra, &bytes, &ids, where, error);
     if (status) return status;
     tokenizer->pool = fov_alloc(allocator, bytes);
@@ -52,8 +55,8 @@ fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *p
         at += pieces[i].size + 1;
     }
     status = fov_trie_build(&tokenizer->first, keys, count, where, allocator, error);
-    if (!status) status = fov_short_words_build(&tokenizer->short_words, keys, count, where, allocator, error);
-    if (status) goto end;
+    if (!status && prefix) status = fov_short_words_build(&tokenizer->short_words, keys, count, where, allocator, error);
+    if (status || !prefix) goto end;
     for (size_t i = 0; i < count; i++) {
         if (keys[i].size < prefix_size || memcmp(keys[i].text, prefix, prefix_size)) continue;
         keys[inside++] = (fov_trie_key){keys[i].text + prefix_size, keys[i].size - prefix_size, keys[i].id};
@@ -118,17 +121,17 @@ static fov_status read_lines(fov_tokenizer *tokenizer, const char *text, size_t 
     return status;
 }
 
-static fov_status find_specials(fov_tokenizer *tokenizer, const fov_tokenizer_options *options, const char *where,
-                                fov_error *error) {
+fov_status fov_tokenizer_set_specials(fov_tokenizer *tokenizer, const fov_tokenizer_options *options, const char *const usual[5],
+                                      int unk_optional, const char *where, fov_error *error) {
     const struct {
         const char *name, *usual;
         int32_t *id;
         bool needed;
-    } rows[] = {{options->unk, "[UNK]", &tokenizer->special.unk, true},
-                {options->cls, "[CLS]", &tokenizer->special.cls, true},
-                {options->sep, "[SEP]", &tokenizer->special.sep, true},
-                {options->pad, "[PAD]", &tokenizer->special.pad, false},
-                {options->mask, "[MASK]", &tokenizer->special.mask, false}};
+    } rows[] = {{options->unk, usual[0], &tokenizer->special.unk, !unk_optional},
+                {options->cls, usual[1], &tokenizer->special.cls, true},
+                {options->sep, usual[2], &tokenizer->special.sep, true},
+                {options->pad, usual[3], &tokenizer->special.pad, false},
+                {options->mask, usual[4], &tokenizer->special.mask, false}};
     size_t count = sizeof rows / sizeof *rows;
     tokenizer->added = fov_alloc(tokenizer->allocator, count * sizeof *tokenizer->added);
     if (!tokenizer->added) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for the special tokens");
@@ -137,7 +140,8 @@ static fov_status find_specials(fov_tokenizer *tokenizer, const fov_tokenizer_op
         int32_t id = fov_tokenizer_find(tokenizer, name, strlen(name));
         *rows[i].id = id;
         if (id >= 0)
-            tokenizer->added[tokenizer->added_count++] = (fov_added_token){tokenizer->pieces[id], strlen(name), id};
+            tokenizer->added[tokenizer->added_count++] =
+                (fov_added_token){.text = tokenizer->pieces[id], .size = strlen(name), .id = id};
         else if (rows[i].needed)
             return fov_fail(error, FOV_ERR_MISMATCH, where, "the vocabulary lacks the special token \"%s\"", name);
     }
@@ -147,6 +151,7 @@ static fov_status find_specials(fov_tokenizer *tokenizer, const fov_tokenizer_op
 fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tokenizer_options *options, const char *where,
                                     const fov_allocator *allocator, fov_tokenizer **tokenizer, fov_error *error) {
     if (!tokenizer || !options || (!text && size)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a vocabulary argument is NULL");
+    static const char *const usual[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
     fov_status status = check_utf8(text, size, where, error);
     if (status) return status;
     fov_tokenizer *made = fov_tokenizer_new(allocator);
@@ -155,7 +160,7 @@ fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tok
     made->strip_accents = options->strip_accents;
     made->chinese_chars = options->chinese_chars;
     status = read_lines(made, text, size, where, error);
-    if (!status) status = find_specials(made, options, where, error);
+    if (!status) status = fov_tokenizer_set_specials(made, options, usual, 0, where, error);
     if (status) {
         fov_tokenizer_free(made);
         return status;
@@ -168,6 +173,7 @@ fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tok
 void fov_tokenizer_free(fov_tokenizer *tokenizer) {
     if (!tokenizer) return;
     const fov_allocator *allocator = tokenizer->allocator;
+    fov_bpe_free(tokenizer);
     fov_trie_free(&tokenizer->first, allocator);
     fov_trie_free(&tokenizer->inside, allocator);
     fov_trie_free(&tokenizer->added_trie, allocator);

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Ids of tool_encode against Hugging Face `tokenizers`: real texts, generated Unicode, pairs under truncation, invalid UTF-8.
 
-    python3 tests/token/compare_hf.py --tool build/release/tests/tool_encode --vocab VOCAB.TXT [--shared DIR] [--strings 1000000]
+    python3 tests/token/compare_hf.py --tool build/release/tests/tool_encode (--vocab VOCAB.TXT | --bpe FOLDER) [--shared DIR] [--strings 1000000]
 
 Run by hand (minutes). Prints one line per comparison and exits 1 when any text differs. The generated strings are encoded with a
 vocabulary that also holds every assigned code point as a piece, so that a slip in normalisation shows as another id, not as [UNK].
+
+With --bpe FOLDER in place of --vocab: byte-level BPE of FOLDER/vocab.json and FOLDER/merges.txt; --train N first makes them, with
+N pieces, of the texts in DIR.
 """
 import argparse
 import itertools
@@ -22,7 +25,7 @@ import unicodedata
 from glob import glob
 
 import tokenizers
-from tokenizers import BertWordPieceTokenizer
+from tokenizers import BertWordPieceTokenizer, models, pre_tokenizers, processors
 
 NO_PAIR = 2**32 - 1
 OPTIONS = [(l, s, c) for l in (1, 0) for s in (1, 0) for c in (1, 0)]
@@ -73,10 +76,12 @@ def real_texts(shared):
     return list(seen)
 
 
-def generator(words, seed):
+def generator(words, seed, bpe=False):
     """Endless strings that mix everything a tokenizer may meet."""
     rng = random.Random(seed)
     special = ["[MASK]", "[SEP]", "[CLS]", "[PAD]", "[UNK]", "[MASK", "MASK]", "[mask]", "[[MASK]]"]
+    if bpe:
+        special = ["<mask>", "</s>", "<s>", "<pad>", "<unk>", "<mask", "mask>", "  <mask>", "<<mask>>", "\u3000<mask> ", "'s", "'re", "'LL", " 've"]
     spaces = " \t\n\r\u00a0\u1680\u2003\u2028\u3000\u0085\u000b\u000c\u001c"
     ranges = [(0x20, 0x7F), (0, 0x20), (0x7F, 0x250), (0x250, 0x370), (0x300, 0x370), (0x370, 0x600), (0x600, 0x1100),
               (0x1100, 0x1200), (0x1200, 0x1E00), (0x1DC0, 0x1F00), (0x1E00, 0x2000), (0x2000, 0x2C00), (0x2C00, 0x3100),
@@ -132,7 +137,7 @@ def rich_vocabulary(base, path):
     return path
 
 
-def compare(name, ours, vocab, options, texts, chunk=100000):
+def compare(name, ours, vocab, options, texts, chunk=100000, theirs=theirs):
     """Singles, no limit."""
     hf, start, total, bad = theirs(vocab, options), time.time(), 0, 0
     while batch := list(itertools.islice(texts, chunk)):
@@ -149,10 +154,10 @@ def compare(name, ours, vocab, options, texts, chunk=100000):
     return bad
 
 
-def compare_pairs(ours, vocab, pairs):
-    bad, total, options = 0, 0, (1, 1, 1)
+def compare_pairs(ours, vocab, pairs, options=(1, 1, 1), theirs=theirs, least=4):
+    bad, total = 0, 0
     hf, long = theirs(vocab, options), theirs(vocab, options)
-    for limit in range(4, 65):
+    for limit in range(least, 65):
         hf.enable_truncation(limit, strategy="longest_first")
         for cut in (2, 1):
             batch = [p[:cut] for p in pairs]
@@ -164,15 +169,15 @@ def compare_pairs(ours, vocab, pairs):
                     bad += 1
                     if bad <= 3:
                         print("  differs:", limit, p, ids, want.ids, truncated)
-    print(f"pairs and singles cut to 4..64 ids: {total}, {bad} differ")
+    print(f"pairs and singles cut to {least}..64 ids: {total}, {bad} differ")
     return bad
 
 
-def compare_invalid(ours, vocab, words, count):
-    rng, bad, options = random.Random(5), 0, (1, 1, 1)
+def compare_invalid(ours, vocab, words, count, options=(1, 1, 1), theirs=theirs):
+    rng, bad = random.Random(5), 0
     hf, texts = theirs(vocab, options), []
     for _ in range(count):
-        text = bytearray(" ".join(rng.choice(words) + rng.choice("é中😀 [MASK] ") for _ in range(4)).encode())
+        text = bytearray(" ".join(rng.choice(words) + rng.choice(("é", "中", "😀", " ", " [MASK] ", "  <mask>", "\u3000<mask>")) for _ in range(4)).encode())
         for _ in range(rng.randrange(1, 8)):
             at = rng.randrange(len(text) + 1)
             text[at : at + rng.randrange(3)] = rng.choice(
@@ -188,10 +193,59 @@ def compare_invalid(ours, vocab, words, count):
     return bad
 
 
+def roberta(folder, options):
+    """RoBERTa's tokenizer as transformers puts it together."""
+    prefix = bool(options[0])
+    made = tokenizers.Tokenizer(models.BPE.from_file(folder + "vocab.json", folder + "merges.txt"))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
+    made.post_processor = processors.RobertaProcessing(("</s>", made.token_to_id("</s>")), ("<s>", made.token_to_id("<s>")),
+                                                       trim_offsets=True, add_prefix_space=prefix)  # fmt: skip
+    made.add_special_tokens(["<s>", "<pad>", "</s>", "<unk>", tokenizers.AddedToken("<mask>", lstrip=True, normalized=False)])
+    return made
+
+
+def templated(folder, options):
+    """The same with a template, and an added token of its own."""
+    made = roberta(folder, options)
+    ids = [(t, made.token_to_id(t)) for t in ("<s>", "</s>")]
+    made.post_processor = processors.TemplateProcessing("<s> $A </s>", "<s> $A </s> </s> $B </s>", ids)
+    made.add_tokens([tokenizers.AddedToken("<new one>", rstrip=True, normalized=False), "colour"])
+    return made
+
+
+def compare_bpe(a, ours, folder, temporary):
+    real = real_texts(a.shared) if a.shared else []
+    if a.train:
+        trainer = tokenizers.ByteLevelBPETokenizer(add_prefix_space=False)
+        trainer.train_from_iterator(real[::5], a.train, special_tokens=["<s>", "<pad>", "</s>", "<unk>", "<mask>"], show_progress=False)
+        os.makedirs(folder, exist_ok=True)
+        trainer.save_model(folder)
+    words = [w.replace("\u0120", " ") for w in json.load(open(folder + "vocab.json", encoding="utf-8")) if w.strip("\u0120").isascii()]
+    bad, source = 0, generator(words, a.seed, True)
+    for prefix in (0, 1):
+        options = (prefix, 0, 0)
+        bad += compare_invalid(ours, folder, words, 20000, options, roberta)
+        bad += compare_pairs(ours, folder, [(next(source), next(source)) for _ in range(500)], options, roberta, 5)
+        bad += compare("generated", ours, folder, options, itertools.islice(source, a.strings), theirs=roberta)
+        for made in (roberta, templated):
+            path = os.path.join(temporary, "tokenizer.json")
+            made(folder, options).save(path)
+            texts = (t + (" <new one> " if i % 3 else "colours") + t[:9] for i, t in enumerate(itertools.islice(source, a.strings // 5)))
+            bad += compare(f"tokenizer.json, {made.__name__}", JsonOurs(ours, path), folder, options, texts, theirs=made)
+    long = ["ab" * 40000, "x" * 70001, "".join(random.Random(1).choices("etaoin", k=50000)), "\U0001f600" * 9999, "!?" * 5000, " \n" * 9999]
+    bad += compare("long words", ours, folder, (0, 0, 0), iter(long), theirs=roberta)
+    if real:
+        bad += compare_pairs(ours, folder, list(zip(real[1000:2000], real[5000:6000])), (0, 0, 0), roberta, 5)
+        bad += compare("real", ours, folder, (0, 0, 0), iter(real), 30000, theirs=roberta)
+    return bad
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--tool", required=True)
-    arguments.add_argument("--vocab", required=True)
+    arguments.add_argument("--vocab")
+    arguments.add_argument("--bpe")
+    arguments.add_argument("--train", type=int)
     arguments.add_argument("--shared")
     arguments.add_argument("--strings", type=int, default=1000000)
     arguments.add_argument("--seed", type=int, default=1)
@@ -200,6 +254,8 @@ def main():
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
         ours = Ours(a.tool, folder)
+        if a.bpe:
+            sys.exit(1 if compare_bpe(a, ours, os.path.join(a.bpe, ""), folder) else 0)
         words = [w.strip().lstrip("#") or "x" for w in open(a.vocab, encoding="utf-8")]
         rich = rich_vocabulary(a.vocab, os.path.join(folder, "rich.txt"))
         bad += compare_invalid(ours, rich, words, 50000)

@@ -3,8 +3,9 @@
  *     tool_encode VOCABULARY lower strip chinese max_length TEXTS OUT     write
  *     tool_encode VOCABULARY lower strip chinese max_length TEXTS         one pass per line of standard input, prints its seconds
  *
- * VOCABULARY ends in .json: tokenizer.json. TEXTS: records of u32 size of a, u32 size of b (2^32 - 1: no b), bytes of a and b.
- * OUT: per record u32 count, truncated, invalid, then i32 ids and u8 types. Byte order is the machine's. */
+ * VOCABULARY ends in .json: tokenizer.json; in /: a folder of vocab.json and merges.txt, lower then stands for add_prefix_space.
+ * TEXTS: records of u32 size of a, u32 size of b (2^32 - 1: no b), bytes of a and b. OUT: per record u32 count, truncated, invalid,
+ * then i32 ids and u8 types. Byte order is the machine's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,32 @@ static char *read_file(const char *path, size_t *size) {
     *size = data ? fread(data, 1, (size_t)end, file) : 0;
     fclose(file);
     return data;
+}
+
+static fov_tokenizer *load(const char *path, char **args, fov_error *error) {
+    fov_tokenizer_options options = {.lower_case = atoi(args[0]),
+                                     .strip_accents = atoi(args[1]),
+                                     .chinese_chars = atoi(args[2]),
+                                     .add_prefix_space = atoi(args[0])};
+    fov_tokenizer *made = NULL;
+    size_t size, merges_size = 0;
+    char name[2][4096], *merges = NULL;
+    bool folder = path[strlen(path) - 1] == '/';
+    snprintf(name[0], sizeof name[0], "%s%s", path, folder ? "vocab.json" : "");
+    snprintf(name[1], sizeof name[1], "%smerges.txt", path);
+    char *vocab = read_file(name[0], &size);
+    if (folder) merges = read_file(name[1], &merges_size);
+    if (!vocab || (folder && !merges))
+        *error = (fov_error){.where = "read", .message = "cannot"};
+    else if (folder)
+        fov_tokenizer_from_merges(vocab, size, name[0], merges, merges_size, name[1], &options, NULL, &made, error);
+    else if (strstr(path, ".json"))
+        fov_tokenizer_from_json(vocab, size, path, NULL, &made, error);
+    else
+        fov_tokenizer_from_vocab(vocab, size, &options, path, NULL, &made, error);
+    free(vocab);
+    free(merges);
+    return made;
 }
 
 static const fov_tokenizer *tokenizer;
@@ -57,17 +84,13 @@ static double now(void) {
 
 int main(int count, char **args) {
     if (count < 7) return 2;
-    size_t vocab_size, size;
-    char *vocab = read_file(args[1], &vocab_size), *texts = read_file(args[6], &size);
-    if (!vocab || !texts) return 1;
-    fov_tokenizer_options options = {.lower_case = atoi(args[2]), .strip_accents = atoi(args[3]), .chinese_chars = atoi(args[4])};
+    size_t size;
+    char *texts = read_file(args[6], &size);
+    if (!texts) return 1;
     max_length = strtoul(args[5], NULL, 10);
-    fov_tokenizer *made = NULL;
-    fov_error error;
-    fov_status status = strstr(args[1], ".json")
-                            ? fov_tokenizer_from_json(vocab, vocab_size, args[1], NULL, &made, &error)
-                            : fov_tokenizer_from_vocab(vocab, vocab_size, &options, args[1], NULL, &made, &error);
-    if (status) {
+    fov_error error = {0};
+    fov_tokenizer *made = load(args[1], args + 2, &error);
+    if (!made) {
         fprintf(stderr, "%s: %s\n", error.where, error.message);
         return 1;
     }
@@ -86,7 +109,6 @@ int main(int count, char **args) {
     }
     fov_token_scratch_free(&scratch, NULL);
     fov_tokenizer_free(made);
-    free(vocab);
     free(texts);
     return failed;
 }

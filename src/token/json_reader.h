@@ -1,0 +1,41 @@
+/* json_reader.h: what the readers of tokenizer.json share: json.c, and json_bpe.c for byte-level BPE. */
+#ifndef FOV_TOKEN_JSON_READER_H
+#define FOV_TOKEN_JSON_READER_H
+
+#include <jansson.h>
+
+#include "token/bpe.h"
+
+typedef struct fov_reader {
+    fov_tokenizer *tokenizer;
+    const json_t *root, *added;
+    const char *where;
+    fov_error *error;
+    const char *prefix;
+    fov_piece *pieces; /* the vocabulary, then the added tokens */
+    size_t count, extra;
+    bool bpe;
+    fov_bpe_rule *rules; /* texts in the document */
+    size_t rule_count;
+    fov_bpe_options options;
+} fov_reader;
+
+fov_status fov_reader_unsupported(const fov_reader *r, const char *what, const char *value, const char *instead);
+fov_status fov_reader_malformed(const fov_reader *r, const char *what);
+/* A string without NUL; NULL otherwise. */
+const char *fov_reader_text(const json_t *value);
+fov_status fov_reader_bool(const fov_reader *r, const json_t *object, const char *name, int *out);
+/* model.vocab into r->pieces. */
+fov_status fov_reader_vocabulary(fov_reader *r, const json_t *model);
+/* Id of an added token or a piece; -1: none. */
+int32_t fov_reader_find(const fov_tokenizer *tokenizer, const char *text);
+
+/* json_bpe.c, in this order: normalizer and pre_tokenizer; model; special ids once the pieces are set. */
+fov_status fov_reader_bpe_settings(fov_reader *r);
+fov_status fov_reader_bpe_rules(fov_reader *r);
+void fov_reader_bpe_special(fov_reader *r);
+
+/* "a b" into a rule; false when it is not two texts and one blank. */
+bool fov_bpe_rule_parse(const char *line, size_t size, fov_bpe_rule *rule);
+
+#endif
