@@ -30,11 +30,18 @@ typedef struct fov_attention_problem {
     const float *q, *k, *v;
     float *y; /* must not overlap q, k or v */
     fov_strides q_strides, k_strides, v_strides, y_strides;
-    float scale;      /* 0: 1 / sqrt(D) */
-    unsigned threads; /* 1..256; 0: default of the machine */
+    float scale;             /* 0: 1 / sqrt(D) */
+    unsigned threads;        /* 1..256; 0: default of the machine */
+    int causal;              /* 1: query i of a text sees its keys 0 .. i + keys - queries; needs FOV_METHOD_CAUSAL */
+    const uint8_t *key_mask; /* [N] by key row, text by text ([B, T] without offsets; not strided); 0: the key is not there;
+                                NULL: all are. A query that sees no key gets zeros */
+    const uint64_t *hashes;  /* [B] key of each text's draws; NULL: the text's number */
+    uint64_t seed;           /* of random methods */
+    uint32_t layer;          /* part of the key; at most 65535 */
 } fov_attention_problem;
 
-/* Bytes of workspace for any of the calls below on this problem. Pointers to data are not read. */
+/* Bytes of workspace for forward, weights and apply on this problem. Pointers to data are not read. FOV_ERR_UNSUPPORTED: causal,
+ * but the method cannot be. */
 FOV_API fov_status fov_attention_workspace(const fov_attention_problem *problem, size_t *bytes, fov_error *error);
 
 /* Y, with the weights never stored: memory linear in T. A text without keys gives rows of zeros. */
@@ -49,6 +56,19 @@ FOV_API fov_status fov_attention_weights(const fov_attention_problem *problem, f
 /* Y = A V with weights of the call above. q and k are not used. */
 FOV_API fov_status fov_attention_apply(const fov_attention_problem *problem, const float *weights, void *workspace, size_t bytes,
                                        fov_error *error);
+
+/* Gradients of a loss with respect to Y, Q, K and V: dy given, with the strides of y; dq, dk, dv written, with those of q, k, v.
+ * None may overlap another or the problem's matrices. */
+typedef struct fov_attention_gradients {
+    const float *dy;
+    float *dq, *dk, *dv;
+} fov_attention_gradients;
+
+/* Methods with FOV_METHOD_HAS_BACKWARD only, else FOV_ERR_UNSUPPORTED. problem->y holds the result of fov_attention_forward on the
+ * same problem and is not written. Rows of masked keys get zeros. */
+FOV_API fov_status fov_attention_backward_workspace(const fov_attention_problem *problem, size_t *bytes, fov_error *error);
+FOV_API fov_status fov_attention_backward(const fov_attention_problem *problem, const fov_attention_gradients *gradients,
+                                          void *workspace, size_t bytes, fov_error *error);
 
 /* A value projection V = X W^T + b bound to an estimator. Immutable; shared by threads. */
 typedef struct fov_projection fov_projection;

@@ -17,6 +17,7 @@ typedef struct prepared {
     unsigned threads;
     size_t longest, tokens;
     size_t *q_offsets, *k_offsets, *starts;
+    uint64_t *hashes;
     void *scratch;
     fov_attention problem;
 } prepared;
@@ -25,12 +26,13 @@ static size_t rows_of(const size_t *offsets, size_t uniform, size_t text) {
     return offsets ? offsets[text + 1] - offsets[text] : uniform;
 }
 
-static fov_status check(const fov_attention_problem *p, prepared *r, fov_error *error) {
+static fov_status check(const fov_attention_problem *p, prepared *r, bool backward, fov_error *error) {
     const char *where = "fov_attention_problem";
     if (!p) return fov_fail(error, FOV_ERR_ARGUMENT, where, "problem must not be NULL");
     if (!p->heads || !p->head_size) return fov_fail(error, FOV_ERR_ARGUMENT, where, "heads and head_size must not be 0");
     if (p->threads > FOV_MAX_THREADS)
         return fov_fail(error, FOV_ERR_ARGUMENT, where, "%u threads; at most %d", p->threads, FOV_MAX_THREADS);
+    if (p->layer > 0xffff) return fov_fail(error, FOV_ERR_ARGUMENT, where, "layer %u; at most 65535", (unsigned)p->layer);
     if (!(p->scale >= 0) || isinf(p->scale))
         return fov_fail(error, FOV_ERR_ARGUMENT, where, "scale must be finite and not negative");
     for (size_t b = 0; b < p->texts; b++)
@@ -41,6 +43,10 @@ static fov_status check(const fov_attention_problem *p, prepared *r, fov_error *
     fov_status status = fov_setting_parse(&r->setting, infos, count, p->method ? p->method : "dense", error);
     if (status) return status;
     r->row = fov_attention_row_of(&r->setting);
+    if (p->causal && !(r->row->info.flags & FOV_METHOD_CAUSAL))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention cannot be causal", r->row->info.name);
+    if (backward && !r->row->backward)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no backward pass", r->row->info.name);
     r->kernels = fov_kernels_get(error);
     if (!r->kernels) return FOV_ERR_UNSUPPORTED;
     r->threads = p->threads ? p->threads : fov_threads_default();
@@ -53,7 +59,7 @@ static fov_status check(const fov_attention_problem *p, prepared *r, fov_error *
     return FOV_OK;
 }
 
-static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *r) {
+static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *r, bool backward) {
     fov_attention_size size = {.longest = r->longest,
                                .texts = p->texts,
                                .tokens = r->tokens,
@@ -63,18 +69,28 @@ static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *
     r->q_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->k_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->starts = fov_arena_take(arena, p->texts, sizeof(size_t));
-    r->scratch = fov_arena_take(arena, r->row->workspace(&r->setting, &size), 1);
+    r->hashes = fov_arena_take(arena, p->texts, sizeof(uint64_t));
+    size_t (*method)(const fov_setting *, const fov_attention_size *) = backward ? r->row->backward_workspace : r->row->workspace;
+    r->scratch = fov_arena_take(arena, method(&r->setting, &size), 1);
     return arena->used;
 }
 
-fov_status fov_attention_workspace(const fov_attention_problem *p, size_t *bytes, fov_error *error) {
+static fov_status measure(const fov_attention_problem *p, size_t *bytes, bool backward, const char *call, fov_error *error) {
     prepared r = {0};
-    if (!bytes) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_attention_workspace", "bytes must not be NULL");
-    fov_status status = check(p, &r, error);
+    if (!bytes) return fov_fail(error, FOV_ERR_ARGUMENT, call, "bytes must not be NULL");
+    fov_status status = check(p, &r, backward, error);
     if (status) return status;
     fov_arena arena = {0};
-    *bytes = carve(&arena, p, &r);
+    *bytes = carve(&arena, p, &r, backward);
     return FOV_OK;
+}
+
+fov_status fov_attention_workspace(const fov_attention_problem *p, size_t *bytes, fov_error *error) {
+    return measure(p, bytes, false, "fov_attention_workspace", error);
+}
+
+fov_status fov_attention_backward_workspace(const fov_attention_problem *p, size_t *bytes, fov_error *error) {
+    return measure(p, bytes, true, "fov_attention_backward_workspace", error);
 }
 
 static fov_strides filled(fov_strides s, const fov_attention_problem *p, const size_t *offsets, size_t rows) {
@@ -91,13 +107,14 @@ static fov_attention_strides inner(fov_strides s) {
     return (fov_attention_strides){s.head, s.text};
 }
 
-static fov_status prepare(const fov_attention_problem *p, prepared *r, void *workspace, size_t bytes, fov_error *error) {
-    fov_status status = check(p, r, error);
+static fov_status prepare(const fov_attention_problem *p, prepared *r, bool backward, void *workspace, size_t bytes,
+                          fov_error *error) {
+    fov_status status = check(p, r, backward, error);
     if (status) return status;
     if (!workspace || (uintptr_t)workspace % FOV_ALIGN)
         return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "must be aligned to %d bytes and not NULL", FOV_ALIGN);
     fov_arena arena = {workspace, 0, bytes, false};
-    size_t need = carve(&arena, p, r);
+    size_t need = carve(&arena, p, r, backward);
     if (arena.overflow) return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "%zu bytes given, %zu needed", bytes, need);
     size_t cells = 0;
     r->q_offsets[0] = p->q_offsets ? p->q_offsets[0] : 0;
@@ -107,6 +124,7 @@ static fov_status prepare(const fov_attention_problem *p, prepared *r, void *wor
         r->q_offsets[b + 1] = r->q_offsets[b] + queries;
         r->k_offsets[b + 1] = r->k_offsets[b] + keys;
         r->starts[b] = cells;
+        r->hashes[b] = p->hashes ? p->hashes[b] : b;
         cells += queries * keys;
     }
     fov_strides q = filled(p->q_strides, p, p->q_offsets, p->queries), k = filled(p->k_strides, p, p->k_offsets, p->keys);
@@ -129,7 +147,12 @@ static fov_status prepare(const fov_attention_problem *p, prepared *r, void *wor
                                  .k_strides = inner(k),
                                  .v_strides = inner(v),
                                  .y_strides = inner(y),
-                                 .scale = p->scale > 0 ? p->scale : 1 / sqrtf((float)p->head_size)};
+                                 .scale = p->scale > 0 ? p->scale : 1 / sqrtf((float)p->head_size),
+                                 .causal = p->causal != 0,
+                                 .key_mask = p->key_mask,
+                                 .hashes = r->hashes,
+                                 .seed = p->seed,
+                                 .layer_number = p->layer};
     return FOV_OK;
 }
 
@@ -151,7 +174,7 @@ static fov_status need_weights(const prepared *r, fov_error *error) {
 
 fov_status fov_attention_forward(const fov_attention_problem *p, void *workspace, size_t bytes, fov_error *error) {
     prepared r = {0};
-    fov_status status = prepare(p, &r, workspace, bytes, error);
+    fov_status status = prepare(p, &r, false, workspace, bytes, error);
     if (!status) status = need(!p->texts || (p->q && p->k && p->v && p->y), "fov_attention_forward", "q, k, v and y", error);
     if (status) return status;
     fov_attention_run run = run_of(&r);
@@ -162,7 +185,7 @@ fov_status fov_attention_forward(const fov_attention_problem *p, void *workspace
 fov_status fov_attention_weights(const fov_attention_problem *p, float *weights, float *col_max, float *col_energy, void *workspace,
                                  size_t bytes, fov_error *error) {
     prepared r = {0};
-    fov_status status = prepare(p, &r, workspace, bytes, error);
+    fov_status status = prepare(p, &r, false, workspace, bytes, error);
     if (!status) status = need(!p->texts || (p->q && p->k && weights), "fov_attention_weights", "q, k and weights", error);
     if (!status) status = need_weights(&r, error);
     if (status) return status;
@@ -175,12 +198,26 @@ fov_status fov_attention_weights(const fov_attention_problem *p, float *weights,
 fov_status fov_attention_apply(const fov_attention_problem *p, const float *weights, void *workspace, size_t bytes,
                                fov_error *error) {
     prepared r = {0};
-    fov_status status = prepare(p, &r, workspace, bytes, error);
+    fov_status status = prepare(p, &r, false, workspace, bytes, error);
     if (!status) status = need(!p->texts || (p->v && p->y && weights), "fov_attention_apply", "v, y and weights", error);
     if (!status) status = need_weights(&r, error);
     if (status) return status;
     fov_attention_run run = run_of(&r);
     fov_attention_weight_set in = {(float *)(uintptr_t)weights, r.starts, NULL, NULL}; /* apply only reads them */
     r.row->apply(&run, &r.problem, &in);
+    return FOV_OK;
+}
+
+fov_status fov_attention_backward(const fov_attention_problem *p, const fov_attention_gradients *g, void *workspace, size_t bytes,
+                                  fov_error *error) {
+    prepared r = {0};
+    const char *call = "fov_attention_backward";
+    fov_status status = prepare(p, &r, true, workspace, bytes, error);
+    if (!status) status = need(!p->texts || (p->q && p->k && p->v && p->y), call, "q, k, v and y", error);
+    if (!status) status = need(g && (!p->texts || (g->dy && g->dq && g->dk && g->dv)), call, "gradients, dy, dq, dk and dv", error);
+    if (status) return status;
+    fov_attention_run run = run_of(&r);
+    fov_attention_gradient gradient = {g->dy, g->dq, g->dk, g->dv};
+    r.row->backward(&run, &r.problem, &gradient);
     return FOV_OK;
 }

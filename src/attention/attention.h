@@ -97,7 +97,7 @@ typedef struct fov_attention_row {
     /* Softmax family only, else NULL. */
     void (*weights)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *out);
     void (*apply)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *in);
-    /* With FOV_METHOD_HAS_BACKWARD, else NULL. The problem is forward's; y holds its result. */
+    /* With FOV_METHOD_HAS_BACKWARD, else NULL. The problem is forward's, without y_query; y holds its result. */
     size_t (*backward_workspace)(const fov_setting *setting, const fov_attention_size *size);
     void (*backward)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_gradient *gradient);
 } fov_attention_row;

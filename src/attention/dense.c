@@ -252,10 +252,12 @@ const fov_attention_row fov_attention_dense = {
              .place = FOV_PLACE_ATTENTION,
              .help = "exact softmax over all keys",
              .citation = "Vaswani et al., Attention is all you need, NeurIPS 2017",
-             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_CAUSAL},
+             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_HAS_BACKWARD | FOV_METHOD_CAUSAL},
     .workspace = workspace,
     .forward = forward,
     .cost = cost,
     .weights = weights,
     .apply = apply,
+    .backward_workspace = fov_dense_backward_workspace,
+    .backward = fov_dense_backward,
 };

@@ -70,6 +70,9 @@ refused embed --resume
 refused embed --normalize --no-normalize
 refused bench --compare frobnicate
 refused bench --task sst2
+refused bench nothing
+refused bench attention --method densest
+refused bench attention --max-length 511
 refused completion
 refused completion tcsh
 refused help nothing
@@ -230,6 +233,11 @@ run 0 bench --limit 4 --repeat 2 --quiet --compare values=mca:alpha=.4 --json
 json_file out
 run 0 bench --limit 4 --repeat 2 --quiet --data texts --compare 'attention=dense;values=mca:alpha=.4'
 shows 'of peak'
+run 0 bench attention --max-length 1024 --head-size 8 --quiet --json
+json_file out
+grep -q '"workspace"' out || wrong 'bench attention --json has no workspace'
+run 0 bench attention --max-length 512 --head-size 8 --threads 1 --quiet
+shows 'dense '
 
 # the published development set, with the figure of the reference implementation
 if [ -r "$shared/data/glue/sst2/dev.tsv" ]; then

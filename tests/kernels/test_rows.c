@@ -109,6 +109,52 @@ static void test_softmax_special(void **state) {
     }
 }
 
+/* Tiles of 48 columns against the softmax of whole rows, unnormalised: exp(s - top) over their sum. */
+static void test_softmax_tile(void **state) {
+    (void)state;
+    enum { ROWS = 5, COLS = 203, TILE = 48 };
+    const fov_kernels *k;
+    FOR_TIERS(k) {
+        guarded in = guarded_random(ROWS * COLS, 1), s = guarded_make(ROWS * COLS, 3);
+        float top[ROWS], sum[ROWS], factor[ROWS];
+        double weights[COLS];
+        for (size_t i = 0; i < ROWS * COLS; i++) in.data[i] *= 20;
+        for (size_t j = 0; j < COLS; j++) in.data[COLS + j] = j < 100 ? -INFINITY : in.data[COLS + j]; /* row 1: late */
+        for (size_t j = 0; j < COLS; j++) in.data[2 * COLS + j] = -INFINITY;                           /* row 2: nothing */
+        memcpy(s.data, in.data, ROWS * COLS * sizeof(float));
+        for (size_t i = 0; i < ROWS; i++) top[i] = -FLT_MAX, sum[i] = 0;
+        double total[ROWS] = {0};
+        for (size_t j = 0; j < COLS; j += TILE) {
+            const size_t cols = COLS - j < TILE ? COLS - j : TILE;
+            k->softmax_tile(s.data + j, COLS, ROWS, cols, 0.5f, top, sum, factor);
+            for (size_t i = 0; i < ROWS; i++) {
+                total[i] *= (double)factor[i];
+                for (size_t c = j; c < j + cols; c++) total[i] += (double)s.data[i * COLS + c];
+                /* the values written and their sum agree to the roundings of the sum */
+                assert_true(fabs((double)sum[i] - total[i]) <= COLS * 0x1p-24 * total[i]);
+            }
+        }
+        for (size_t i = 0; i < ROWS; i++) {
+            if (i == 2) {
+                assert_true(sum[i] == 0);
+                continue;
+            }
+            softmax_exact(in.data + i * COLS, COLS, 0.5f, weights);
+            for (size_t j = 0; j < COLS; j++) { /* exp of a difference of up to 64, rounded to 24 bits: 64 u, and the sum's error */
+                const double got = exp((double)in.data[i * COLS + j] * 0.5 - (double)top[i]) / (double)sum[i];
+                assert_true(fabs(got - weights[j]) <= (64 + COLS) * 0x1p-24 * weights[j]);
+            }
+        }
+        in.data[7] = NAN;
+        memcpy(s.data, in.data, ROWS * COLS * sizeof(float));
+        k->softmax_tile(s.data, COLS, 1, COLS, 1, top, sum, factor);
+        assert_true(isnan(sum[0]));
+        guarded_check(&s);
+        guarded_free(&in);
+        guarded_free(&s);
+    }
+}
+
 static void layernorm_plain(const float *x, size_t c, const float *gamma, const float *beta, float eps, float *y) {
     volatile float mean = 0, variance = 0;
     for (size_t j = 0; j < c; j++) mean += x[j];
@@ -178,6 +224,7 @@ static void test_layernorm_special(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_softmax), cmocka_unit_test(test_softmax_special),
-                                       cmocka_unit_test(test_layernorm), cmocka_unit_test(test_layernorm_special)};
+                                       cmocka_unit_test(test_softmax_tile), cmocka_unit_test(test_layernorm),
+                                       cmocka_unit_test(test_layernorm_special)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,233 @@
+/* test_dense_masks.c: dense attention on texts of several tiles, causal, with positions and with absent keys that hold NaN: Y,
+ * weights and gradients against double references, on every tier. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+
+#include "attention/attention.h"
+#include "support/random.h"
+
+enum { TEXTS = 3, HEADS = 2, D = 6, WIDTH = HEADS * D, QUERIES = 870, KEYS = 1610 };
+static const size_t q_offsets[TEXTS + 1] = {0, 130, 843, QUERIES}, k_offsets[TEXTS + 1] = {0, 130, 930, KEYS};
+
+typedef struct problem {
+    float q[QUERIES * WIDTH], k[KEYS * WIDTH], v[KEYS * WIDTH], y[QUERIES * WIDTH], dy[QUERIES * WIDTH];
+    uint32_t position[QUERIES];
+    uint8_t mask[KEYS];
+    fov_attention p;
+} problem;
+
+enum { MASKED = 1, CAUSAL = 2, PLACED = 4, MODES = 8 };
+
+static void fill(test_rng *rng, float *x, size_t count) {
+    for (size_t i = 0; i < count; i++) x[i] = 2 * test_float(rng);
+}
+
+static void make(problem *t, int mode) {
+    test_rng rng = {1234567};
+    fill(&rng, t->q, QUERIES * WIDTH);
+    fill(&rng, t->k, KEYS * WIDTH);
+    fill(&rng, t->v, KEYS * WIDTH);
+    fill(&rng, t->dy, QUERIES * WIDTH);
+    for (size_t i = 0; i < QUERIES; i++) t->position[i] = (uint32_t)test_between(&rng, 0, 900);
+    for (size_t i = 0; i < KEYS; i++) {
+        t->mask[i] = test_between(&rng, 0, 3) != 0 && !(i >= 950 && i < 1450); /* a whole tile of the third text is absent */
+        for (size_t c = 0; mode & MASKED && !t->mask[i] && c < WIDTH; c++) t->k[i * WIDTH + c] = t->v[i * WIDTH + c] = NAN;
+    }
+    t->p = (fov_attention){.texts = TEXTS,
+                           .heads = HEADS,
+                           .head_size = D,
+                           .q_offsets = q_offsets,
+                           .k_offsets = k_offsets,
+                           .y_offsets = q_offsets,
+                           .q_position = mode & PLACED ? t->position : NULL,
+                           .q = t->q,
+                           .k = t->k,
+                           .v = t->v,
+                           .y = t->y,
+                           .ldq = WIDTH,
+                           .ldk = WIDTH,
+                           .ldv = WIDTH,
+                           .ldy = WIDTH,
+                           .scale = 1,
+                           .causal = (mode & CAUSAL) != 0,
+                           .key_mask = mode & MASKED ? t->mask : NULL};
+}
+
+static bool sees(const problem *t, size_t b, size_t i, size_t j) {
+    const size_t queries = q_offsets[b + 1] - q_offsets[b], keys = k_offsets[b + 1] - k_offsets[b];
+    const ptrdiff_t at = t->p.q_position ? (ptrdiff_t)t->position[q_offsets[b] + i] : (ptrdiff_t)(i + keys) - (ptrdiff_t)queries;
+    return (!t->p.key_mask || t->mask[k_offsets[b] + j]) && (!t->p.causal || (ptrdiff_t)j <= at);
+}
+
+static double dot(const float *a, const float *b) {
+    double sum = 0;
+    for (size_t c = 0; c < D; c++) sum += (double)a[c] * (double)b[c];
+    return sum;
+}
+
+/* Weights of query i of text b and head h over its keys. */
+static void reference_weights(const problem *t, size_t b, size_t h, size_t i, double *a) {
+    const size_t keys = k_offsets[b + 1] - k_offsets[b];
+    double top = -INFINITY, sum = 0;
+    for (size_t j = 0; j < keys; j++) {
+        a[j] = sees(t, b, i, j) ? dot(t->q + (q_offsets[b] + i) * WIDTH + h * D, t->k + (k_offsets[b] + j) * WIDTH + h * D)
+                                : -INFINITY;
+        top = fmax(top, a[j]);
+    }
+    for (size_t j = 0; j < keys; j++) sum += a[j] = a[j] > -INFINITY ? exp(a[j] - top) : 0;
+    for (size_t j = 0; sum > 0 && j < keys; j++) a[j] /= sum;
+}
+
+/* Scores reach 24 and are off by up to (D + 2) roundings of that: weights by 2e-5 of themselves. */
+static const double tolerance = 2e-5;
+
+static void near(double got, double want, double size, const char *what, int mode, size_t row) {
+    if (!(fabs(got - want) <= tolerance * size + 1e-30))
+        fail_msg("%s, mode %d, row %zu: %.9g, not %.9g (size %.3g)", what, mode, row, got, want, size);
+}
+
+static void check_rows(const problem *t, const float *weights, const size_t *starts, int mode) {
+    static double a[KEYS];
+    for (size_t b = 0; b < TEXTS; b++)
+        for (size_t h = 0; h < HEADS; h++)
+            for (size_t i = 0; i < q_offsets[b + 1] - q_offsets[b]; i++) {
+                const size_t keys = k_offsets[b + 1] - k_offsets[b], queries = q_offsets[b + 1] - q_offsets[b];
+                double y[D] = {0}, size[D] = {0};
+                reference_weights(t, b, h, i, a);
+                for (size_t j = 0; j < keys; j++) {
+                    if (weights)
+                        near((double)weights[HEADS * starts[b] + (h * queries + i) * keys + j], a[j], a[j], "weight", mode, i);
+                    for (size_t c = 0; a[j] > 0 && c < D; c++) {
+                        const double v = (double)t->v[(k_offsets[b] + j) * WIDTH + h * D + c];
+                        y[c] += a[j] * v;
+                        size[c] += a[j] * fabs(v);
+                    }
+                }
+                for (size_t c = 0; c < D; c++)
+                    near((double)t->y[(q_offsets[b] + i) * WIDTH + h * D + c], y[c], size[c], weights ? "applied" : "y", mode, i);
+            }
+}
+
+static fov_attention_run run_of(const fov_kernels *kernels, size_t bytes, unsigned threads) {
+    fov_attention_run run = {kernels, NULL, threads, aligned_alloc(64, (bytes + 63) / 64 * 64)};
+    assert_non_null(run.scratch);
+    memset(run.scratch, 0xFF, bytes);
+    return run;
+}
+
+static const fov_attention_size size_3 = {800, TEXTS, KEYS, HEADS, D, 3};
+
+#define FOR_EACH_TIER(kernels)                                                                                                     \
+    for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \
+        for (const fov_kernels *kernels = fov_kernels_named(fov_kernels_names()[tier_]); kernels; kernels = NULL)
+
+static void test_forward(void **state) {
+    (void)state;
+    problem *t = malloc(sizeof *t);
+    const size_t starts[] = {0, 130 * 130, 130 * 130 + 713 * 800}, cells = starts[2] + 27 * 680;
+    float *weights = malloc(HEADS * cells * sizeof *weights);
+    assert_true(t && weights);
+    FOR_EACH_TIER(kernels)
+    for (int mode = 0; mode < MODES; mode++) {
+        make(t, mode);
+        fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
+        for (size_t i = 0; i < QUERIES * WIDTH; i++) t->y[i] = NAN;
+        fov_attention_dense.forward(&run, &t->p);
+        check_rows(t, NULL, NULL, mode);
+        fov_attention_weight_set set = {weights, starts, NULL, NULL};
+        for (size_t i = 0; i < QUERIES * WIDTH; i++) t->y[i] = NAN;
+        fov_attention_dense.weights(&run, &t->p, &set);
+        fov_attention_dense.apply(&run, &t->p, &set);
+        check_rows(t, weights, starts, mode);
+        free(run.scratch);
+    }
+    free(weights);
+    free(t);
+}
+
+/* The formulas of the gradient, in double. */
+static void check_gradient(const problem *t, const float *dq, const float *dk, const float *dv, int mode) {
+    double *want[3], *size[3];
+    const size_t counts[] = {QUERIES * WIDTH, KEYS * WIDTH, KEYS * WIDTH};
+    const float *const got[] = {dq, dk, dv};
+    for (size_t i = 0; i < 3; i++) {
+        want[i] = calloc(counts[i], sizeof(double));
+        size[i] = calloc(counts[i], sizeof(double));
+        assert_true(want[i] && size[i]);
+    }
+    static double a[KEYS];
+    for (size_t b = 0; b < TEXTS; b++)
+        for (size_t h = 0; h < HEADS; h++)
+            for (size_t i = q_offsets[b]; i < q_offsets[b + 1]; i++) {
+                const size_t keys = k_offsets[b + 1] - k_offsets[b], row = i * WIDTH + h * D;
+                double delta = 0, bulk = 0;
+                reference_weights(t, b, h, i - q_offsets[b], a);
+                for (size_t j = 0; j < keys; j++)
+                    if (a[j] > 0) {
+                        const double da = dot(t->dy + row, t->v + (k_offsets[b] + j) * WIDTH + h * D);
+                        delta += a[j] * da;
+                        bulk += a[j] * fabs(da);
+                    }
+                for (size_t j = 0; j < keys; j++) {
+                    const size_t key = (k_offsets[b] + j) * WIDTH + h * D;
+                    if (!(a[j] > 0)) continue;
+                    const double da = dot(t->dy + row, t->v + key), ds = a[j] * (da - delta), large = a[j] * (fabs(da) + bulk);
+                    for (size_t c = 0; c < D; c++) {
+                        want[0][row + c] += ds * (double)t->k[key + c];
+                        size[0][row + c] += large * fabs((double)t->k[key + c]);
+                        want[1][key + c] += ds * (double)t->q[row + c];
+                        size[1][key + c] += large * fabs((double)t->q[row + c]);
+                        want[2][key + c] += a[j] * (double)t->dy[row + c];
+                        size[2][key + c] += a[j] * fabs((double)t->dy[row + c]);
+                    }
+                }
+            }
+    for (size_t i = 0; i < 3; i++) {
+        const char *const names[] = {"dq", "dk", "dv"};
+        for (size_t x = 0; x < counts[i]; x++) near((double)got[i][x], want[i][x], 2 * size[i][x], names[i], mode, x / WIDTH);
+        free(want[i]);
+        free(size[i]);
+    }
+}
+
+static void test_backward(void **state) {
+    (void)state;
+    problem *t = malloc(sizeof *t);
+    float *g[2][3];
+    for (size_t i = 0; i < 6; i++) g[i / 3][i % 3] = malloc(KEYS * WIDTH * sizeof(float));
+    assert_true(t && g[1][2]);
+    FOR_EACH_TIER(kernels)
+    for (int mode = 0; mode < MODES; mode++) {
+        make(t, mode);
+        fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
+        fov_attention_dense.forward(&run, &t->p);
+        free(run.scratch);
+        for (unsigned threads = 1; threads <= 3; threads += 2) {
+            float **to = g[threads / 2];
+            const fov_attention_gradient gradient = {t->dy, to[0], to[1], to[2]};
+            run = run_of(kernels, fov_attention_dense.backward_workspace(NULL, &size_3), threads);
+            fov_attention_dense.backward(&run, &t->p, &gradient);
+            free(run.scratch);
+        }
+        check_gradient(t, g[0][0], g[0][1], g[0][2], mode);
+        assert_memory_equal(g[0][0], g[1][0], QUERIES * WIDTH * sizeof(float));
+        assert_memory_equal(g[0][1], g[1][1], KEYS * WIDTH * sizeof(float));
+        assert_memory_equal(g[0][2], g[1][2], KEYS * WIDTH * sizeof(float));
+    }
+    for (size_t i = 0; i < 6; i++) free(g[i / 3][i % 3]);
+    free(t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward), cmocka_unit_test(test_backward)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,181 @@
+/* scaling.c: forward passes of every attention method on one text of T tokens, T doubling; slopes and break-even lengths from them.
+ * Q, K and V are normal: scores of variance 1, so attention is spread widely, the hardest case of methods that pick keys. */
+#include "scaling.h"
+#include "progress.h"
+#include "report.h"
+
+#include "foveate/attention.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static float normal(uint64_t *state) { /* Box and Muller; splitmix64 below */
+    double u[2];
+    for (size_t i = 0; i < 2; i++) {
+        uint64_t x = *state += 0x9E3779B97F4A7C15u;
+        x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+        x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+        u[i] = ((double)((x ^ (x >> 31)) >> 11) + .5) * 0x1p-53;
+    }
+    return (float)(sqrt(-2 * log(u[0])) * cos(6.283185307179586 * u[1]));
+}
+
+static int add_methods(scaling *s, const char *const *methods, size_t count) {
+    const fov_method_info *info;
+    size_t known = 0, room;
+    while (fov_method_at(FOV_PLACE_ATTENTION, known)) known++;
+    room = 1 + (count ? count : known);
+    s->methods = calloc(room, sizeof *s->methods);
+    if (!s->methods) return complain_memory();
+    s->methods[s->count++].text = "dense";
+    for (size_t i = 0; i < (count ? count : known); i++) {
+        const char *text = count ? methods[i] : fov_method_at(FOV_PLACE_ATTENTION, i)->name;
+        if (strcmp(text, "dense")) s->methods[s->count++].text = text;
+    }
+    for (size_t m = 0; m < s->count; m++)
+        for (size_t i = 0; (info = fov_method_at(FOV_PLACE_ATTENTION, i)); i++)
+            if (!strncmp(info->name, s->methods[m].text, strcspn(s->methods[m].text, ":"))) s->methods[m].flags = info->flags;
+    return 0;
+}
+
+static fov_attention_problem problem_of(const scaling *s, size_t method, size_t length) {
+    return (fov_attention_problem){.method = s->methods[method].text,
+                                   .texts = 1,
+                                   .heads = s->heads,
+                                   .head_size = s->head_size,
+                                   .queries = length,
+                                   .keys = length,
+                                   .q = s->q,
+                                   .k = s->k,
+                                   .v = s->v,
+                                   .y = method ? s->y : s->exact,
+                                   .threads = s->threads,
+                                   .seed = s->seed};
+}
+
+int scaling_open(scaling *s, const char *const *methods, size_t count) {
+    fov_error error;
+    if (fov_machine_query(&s->machine, &error)) return complain_api(EXIT_FAILED, &error);
+    if (!s->threads) s->threads = s->machine.threads;
+    for (size_t length = SCALING_FIRST; length <= s->longest && s->lengths < SCALING_LENGTHS; length *= 2) s->lengths++;
+    if (!s->lengths) return complain(EXIT_USAGE, "--max-length: lengths begin at %d: give at least that", SCALING_FIRST);
+    int code = add_methods(s, methods, count);
+    for (size_t m = 0; m < s->count && !code; m++) { /* what is misspelt is told before anything runs */
+        fov_attention_problem p = problem_of(s, m, SCALING_FIRST);
+        size_t bytes;
+        if (fov_attention_workspace(&p, &bytes, &error)) code = complain_api(EXIT_USAGE, &error);
+    }
+    if (code) return code;
+    const size_t floats = ((size_t)SCALING_FIRST << (s->lengths - 1)) * s->heads * s->head_size;
+    float **all[] = {&s->q, &s->k, &s->v, &s->y, &s->exact};
+    uint64_t state = s->seed;
+    for (size_t i = 0; i < 5; i++) {
+        *all[i] = calloc(floats, sizeof(float));
+        if (!*all[i]) return complain_memory();
+        for (size_t j = 0; i < 3 && j < floats; j++) (*all[i])[j] = normal(&state);
+    }
+    return 0;
+}
+
+static double relative_error(const scaling *s, size_t length) {
+    double apart = 0, size = 0;
+    for (size_t i = 0; i < length * s->heads * s->head_size; i++) {
+        const double want = (double)s->exact[i], off = (double)s->y[i] - want;
+        apart += off * off;
+        size += want * want;
+    }
+    return sqrt(apart / size);
+}
+
+/* Least of at most five passes, until half a second is spent. */
+static int measure(scaling *s, size_t method, size_t at, void *workspace, size_t bytes) {
+    const fov_attention_problem p = problem_of(s, method, (size_t)SCALING_FIRST << at);
+    scaling_point *point = &s->methods[method].points[at];
+    fov_error error;
+    double spent = 0;
+    point->seconds = INFINITY;
+    for (size_t i = 0; i < 5 && (i < 2 || spent < .5) && spent < 10; i++) {
+        const double start = seconds_now();
+        if (fov_attention_forward(&p, workspace, bytes, &error)) return complain_api(EXIT_FAILED, &error);
+        const double seconds = seconds_now() - start;
+        spent += seconds;
+        if (seconds < point->seconds) point->seconds = seconds;
+    }
+    point->measured = true;
+    point->workspace = bytes;
+    const bool comparable = method && s->methods[method].flags & FOV_METHOD_EXACT_LIMIT && s->methods[0].points[at].measured;
+    point->error = comparable ? relative_error(s, (size_t)SCALING_FIRST << at) : NAN;
+    return 0;
+}
+
+static int attempt(scaling *s, size_t method, size_t at) {
+    scaling_method *m = &s->methods[method];
+    /* Twice the length takes at most about four times as long. */
+    if (at && m->points[at - 1].measured && 4 * m->points[at - 1].seconds > s->limit) m->stopped = true;
+    if (m->stopped) return 0;
+    const fov_attention_problem p = problem_of(s, method, (size_t)SCALING_FIRST << at);
+    fov_error error;
+    size_t bytes;
+    if (fov_attention_workspace(&p, &bytes, &error)) return complain_api(EXIT_FAILED, &error);
+    void *workspace = bytes < SIZE_MAX - 64 ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
+    if (!workspace) return complain_memory();
+    const int code = measure(s, method, at, workspace, bytes);
+    free(workspace);
+    return code;
+}
+
+/* Slope of log y over log T by least squares. */
+static double slope(const scaling *s, const scaling_method *m, bool of_workspace) {
+    double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
+    for (size_t i = 0; i < s->lengths; i++) {
+        if ((SCALING_FIRST << i) < SCALING_FIT_FROM || !m->points[i].measured) continue;
+        const double x = log((double)(SCALING_FIRST << i));
+        const double y = log(of_workspace ? (double)m->points[i].workspace : m->points[i].seconds);
+        n++;
+        sx += x;
+        sy += y;
+        sxx += x * x;
+        sxy += x * y;
+    }
+    return n < 2 ? NAN : (n * sxy - sx * sy) / (n * sxx - sx * sx);
+}
+
+/* Where the ratio to exact passes 1 for good, between two lengths by a straight line in logarithms. */
+static double break_even(const scaling *s, const scaling_method *m) {
+    double at = NAN, before = NAN;
+    for (size_t i = 0; i < s->lengths && m->points[i].measured && s->methods[0].points[i].measured; i++) {
+        const double gain = log(s->methods[0].points[i].seconds / m->points[i].seconds), length = (double)(SCALING_FIRST << i);
+        if (gain <= 0)
+            at = NAN;
+        else if (isnan(at))
+            at = before <= 0 ? length / 2 * exp2(-before / (gain - before)) : length;
+        before = gain;
+    }
+    return at;
+}
+
+int scaling_run(scaling *s) {
+    progress p;
+    int code = 0;
+    progress_start(&p, "lengths", s->quiet);
+    for (size_t at = 0; at < s->lengths && !code; at++) {
+        s->peak = fmax(s->peak, fov_machine_peak_f32(s->threads, .1));
+        for (size_t m = 0; m < s->count && !code; m++) code = attempt(s, m, at);
+        progress_update(&p, at + 1, s->lengths);
+    }
+    progress_end(&p);
+    for (size_t m = 0; m < s->count; m++) {
+        s->methods[m].slope_seconds = slope(s, &s->methods[m], false);
+        s->methods[m].slope_workspace = slope(s, &s->methods[m], true);
+        s->methods[m].break_even = m ? break_even(s, &s->methods[m]) : NAN;
+    }
+    return code;
+}
+
+void scaling_close(scaling *s) {
+    float *all[] = {s->q, s->k, s->v, s->y, s->exact};
+    for (size_t i = 0; i < 5; i++) free(all[i]);
+    free(s->methods);
+    *s = (scaling){0};
+}
