@@ -118,16 +118,28 @@ static void add_pairs(const fov_fastmax_task *t, const fov_fastmax_keys *keys) {
     t->kernels->gemm_block(&av, 0, r->n, 0, fov_panels(d), t->s.gemm);
 }
 
-/* p = 2 has g >= seen / 2; p = 1 may have any g: one that is all rounding is kept from 0, with its sign. */
-static float guarded(float g, float seen) {
-    const float least = least_share * seen;
-    return fabsf(g) < least ? copysignf(least, g) : g;
+bool fov_fastmax_lost(float g, float keys) {
+    return fabsf(g) < least_share * keys;
+}
+
+float fov_fastmax_guarded(float g, float keys) {
+    return fov_fastmax_lost(g, keys) ? copysignf(least_share * keys, g) : g;
+}
+
+static void add_moments(const fov_fastmax_task *t, const fov_fastmax_keys *keys) {
+    fov_fastmax_moments_add(&t->f, t->kernels, keys->rows, NULL, keys->packed_v, keys->n, &t->s);
+}
+
+static void read_moments(const fov_fastmax_task *t) {
+    const fov_fastmax_rows *r = &t->s.rows;
+    fov_fastmax_moments_read(&t->f, t->kernels, r->q, r->n, r->sums, r->g, &t->s);
+    for (size_t i = 0; i < r->n; i++) r->seen[i] = t->s.moments.z[0];
 }
 
 static void write_rows(const fov_fastmax_task *t, size_t o) {
     const fov_fastmax_rows *r = &t->s.rows;
     for (size_t i = 0; i < r->n; i++) {
-        const float by = r->seen[i] > 0 ? 1 / guarded(r->g[i], r->seen[i]) : 0;
+        const float by = r->seen[i] > 0 ? 1 / fov_fastmax_guarded(r->g[i], r->seen[i]) : 0;
         float *y = t->h.y + (o + i) * t->h.ldy;
         for (size_t c = 0; c < t->f.d; c++) y[c] = r->seen[i] > 0 ? r->sums[i * t->f.d + c] * by : 0;
     }
@@ -148,11 +160,11 @@ static void run_moments(fov_fastmax_task *t) {
     fov_fastmax_moments_clear(&t->f, &t->s.moments);
     for (size_t first = 0; first < t->h.keys; first = keys->end) {
         fov_fastmax_load_keys(t, first, keys);
-        fov_fastmax_moments_add(&t->f, t->kernels, keys, &t->s);
+        add_moments(t, keys);
     }
     for (size_t o = 0; o < t->h.outputs; o += t->s.rows.n) {
         fov_fastmax_load_rows(t, o, 0, SIZE_MAX);
-        fov_fastmax_moments_read(&t->f, t->kernels, &t->s.rows, &t->s);
+        read_moments(t);
         write_rows(t, o);
     }
 }
@@ -168,13 +180,13 @@ static void run_causal_moments(fov_fastmax_task *t) {
             fov_fastmax_load_keys(t, 0, keys);
         }
         while (last != SIZE_MAX && last >= keys->end) {
-            fov_fastmax_moments_add(&t->f, t->kernels, keys, &t->s);
+            add_moments(t, keys);
             fov_fastmax_load_keys(t, keys->end, keys);
         }
         const bool none = last == SIZE_MAX;
         fov_fastmax_load_rows(t, o, none ? SIZE_MAX : keys->first, none ? SIZE_MAX : keys->end - 1);
         if (!none) {
-            fov_fastmax_moments_read(&t->f, t->kernels, &t->s.rows, &t->s);
+            read_moments(t);
             add_pairs(t, keys);
         }
         write_rows(t, o);
@@ -248,10 +260,12 @@ const fov_attention_row fov_attention_fastmax = {
              .place = FOV_PLACE_ATTENTION,
              .help = "a polynomial of order p in place of exp: linear in the length of a text",
              .citation = "Gerami et al., FAST: Factorizable Attention for Speeding up Transformers, arXiv 2402.07901, 2024",
-             .flags = 0,
+             .flags = FOV_METHOD_HAS_BACKWARD,
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .workspace = workspace,
     .forward = forward,
     .cost = cost,
+    .backward_workspace = fov_fastmax_backward_workspace,
+    .backward = fov_fastmax_backward,
 };

@@ -53,6 +53,10 @@ typedef struct fov_fastmax_scratch {
 } fov_fastmax_scratch;
 
 fov_fastmax fov_fastmax_of(const fov_setting *setting, size_t head_size);
+/* fastmax_backward.c */
+size_t fov_fastmax_backward_workspace(const fov_setting *setting, const fov_attention_size *size);
+void fov_fastmax_backward(const fov_attention_run *run, const fov_attention *problem, const fov_attention_gradient *gradient);
+
 /* Bytes, for texts of up to `longest` keys; hands out the arrays where the arena has a block. */
 size_t fov_fastmax_carve(fov_arena *arena, const fov_fastmax *f, size_t longest, fov_fastmax_scratch *s);
 /* Whether the moments are cheaper than all pairs: by the numbers of this text alone, so that a batch gives a text's own bits. */
@@ -87,14 +91,25 @@ void fov_fastmax_load_rows(fov_fastmax_task *t, size_t o, size_t low, size_t hig
 size_t fov_fastmax_last_key(const fov_fastmax_head *h, size_t o);
 /* to = normalised x times factor. inverse: of the largest norm (l2max). */
 void fov_fastmax_normalize(const fov_fastmax *f, const float *x, double inverse, double factor, float *to);
+/* In place: the gradients of n normalised rows become those of the rows x themselves, which lie ldx and gradients ldg apart. A row
+ * that the mask leaves out has no part in the largest norm. */
+void fov_fastmax_unnormalize(const fov_fastmax *f, const float *x, size_t ldx, size_t n, const uint8_t *mask, double inverse,
+                             double factor, float *gradient, size_t ldg);
+size_t fov_fastmax_start(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size);
 
 /* fastmax_moments.c. */
 void fov_fastmax_moments_clear(const fov_fastmax *f, const fov_fastmax_moments *m);
-void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, const fov_fastmax_keys *keys,
-                             const fov_fastmax_scratch *s);
-/* sums, g and seen of rows = those of all keys in the moments. */
-void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, const fov_fastmax_rows *rows,
+/* m += sum of psi(x_i) v_i^T and z += sum of share_i psi(x_i), for n <= block rows; v packed by pack_n; share NULL: 1. */
+void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, const float *x, const float *share,
+                             const float *packed_v, size_t n, const fov_fastmax_scratch *s);
+/* sums = phi(x_i) m and g = phi(x_i) z, each where not NULL, for n <= ROWS rows. */
+void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, const float *x, size_t n, float *sums, float *g,
                               const fov_fastmax_scratch *s);
+/* dx[c] += sum over features of gradient times the derivative of phi(x) by x[c]. */
+void fov_fastmax_pull(const fov_fastmax *f, const float *x, const float *gradient, float *dx);
+/* p = 2 has g >= keys / 2; p = 1 may have any: whether it is all rounding, and g kept from 0 with its sign. */
+bool fov_fastmax_lost(float g, float keys);
+float fov_fastmax_guarded(float g, float keys);
 
 /* Sum over i of x[i] y[i], in 16 chains; y NULL: of x[i]. */
 float fov_fastmax_dot(const float *x, const float *y, size_t n);

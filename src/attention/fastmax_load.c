@@ -22,7 +22,7 @@ static double inverse_norm(const float *x, size_t ld, size_t n, size_t d, const 
     return most <= 0 ? 1 : 1 / sqrt(most);
 }
 
-static size_t start_of(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
+size_t fov_fastmax_start(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
     return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
 }
 
@@ -31,10 +31,10 @@ fov_fastmax_head fov_fastmax_head_of(const fov_fastmax *f, const fov_attention *
     fov_fastmax_head h = {.queries = p->q_offsets[text + 1] - q,
                           .keys = p->k_offsets[text + 1] - k,
                           .outputs = p->y_offsets[text + 1] - y,
-                          .q = p->q + start_of(p->q_strides, text, q, p->ldq, head, d),
-                          .k = p->k + start_of(p->k_strides, text, k, p->ldk, head, d),
-                          .v = p->v + start_of(p->v_strides, text, k, p->ldv, head, d),
-                          .y = p->y + start_of(p->y_strides, text, y, p->ldy, head, d),
+                          .q = p->q + fov_fastmax_start(p->q_strides, text, q, p->ldq, head, d),
+                          .k = p->k + fov_fastmax_start(p->k_strides, text, k, p->ldk, head, d),
+                          .v = p->v + fov_fastmax_start(p->v_strides, text, k, p->ldv, head, d),
+                          .y = p->y + fov_fastmax_start(p->y_strides, text, y, p->ldy, head, d),
                           .ldq = p->ldq,
                           .ldk = p->ldk,
                           .ldv = p->ldv,
@@ -118,4 +118,58 @@ void fov_fastmax_load_rows(fov_fastmax_task *t, size_t o, size_t low, size_t hig
         r->g[i] = r->seen[i] = 0;
     }
     memset(r->sums, 0, r->n * d * sizeof(float));
+}
+
+/* x^ = u / (s + e), u = x - mean, s its deviation: dx = (g - mean g) / (s + e) - u (g . u) / (D s (s + e)^2). */
+static void unstandardize(const float *x, size_t d, float factor, float *g) {
+    const float mean = fov_fastmax_dot(x, NULL, d) / (float)d, g_mean = fov_fastmax_dot(g, NULL, d) / (float)d;
+    float square = 0, along = 0;
+    for (size_t c = 0; c < d; c++) {
+        square += (x[c] - mean) * (x[c] - mean);
+        along += (x[c] - mean) * g[c];
+    }
+    const float deviation = sqrtf(square / (float)d), by = 1 / (deviation + epsilon);
+    const float back = deviation > 0 ? along * by * by / ((float)d * deviation) : 0;
+    for (size_t c = 0; c < d; c++) g[c] = factor * (by * (g[c] - g_mean) - back * (x[c] - mean));
+}
+
+/* x^ = x / m, m = |x_r| the largest norm: dx_i = g_i / m, and row r also takes - x_r (sum_i g_i . x_i) / m^3. */
+static void unscale(const float *x, size_t ldx, size_t n, size_t d, const uint8_t *mask, double inverse, double factor, float *g,
+                    size_t ldg) {
+    double most = 0, along = 0;
+    size_t largest = n;
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        if (mask && !mask[i]) continue;
+        for (size_t c = 0; c < d; c++) {
+            sum += (double)x[i * ldx + c] * (double)x[i * ldx + c];
+            along += (double)g[i * ldg + c] * (double)x[i * ldx + c];
+        }
+        if (sum > most) {
+            most = sum;
+            largest = i;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (mask && !mask[i]) continue;
+        const double back = i == largest ? along * inverse * inverse * inverse : 0;
+        for (size_t c = 0; c < d; c++)
+            g[i * ldg + c] = (float)(factor * (inverse * (double)g[i * ldg + c] - back * (double)x[i * ldx + c]));
+    }
+}
+
+void fov_fastmax_unnormalize(const fov_fastmax *f, const float *x, size_t ldx, size_t n, const uint8_t *mask, double inverse,
+                             double factor, float *gradient, size_t ldg) {
+    if (f->normalize == FOV_FASTMAX_L2MAX) {
+        unscale(x, ldx, n, f->d, mask, inverse, factor, gradient, ldg);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        float *g = gradient + i * ldg;
+        if (mask && !mask[i]) continue;
+        if (f->normalize == FOV_FASTMAX_STANDARDIZE)
+            unstandardize(x + i * ldx, f->d, (float)factor, g);
+        else
+            for (size_t c = 0; c < f->d; c++) g[c] *= (float)factor;
+    }
 }

@@ -52,17 +52,17 @@ static void transpose(const float *x, size_t n, size_t d, size_t ld, float *to) 
         for (size_t c = 0; c < d; c++) to[c * ld + i] = x[i * d + c];
 }
 
-void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, const fov_fastmax_keys *keys,
-                             const fov_fastmax_scratch *s) {
-    const size_t n = keys->n, ld = f->block;
+void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, const float *x, const float *share,
+                             const float *packed_v, size_t n, const fov_fastmax_scratch *s) {
+    const size_t ld = f->block;
     if (!n) return;
-    transpose(keys->rows, n, f->d, ld, s->transposed);
+    transpose(x, n, f->d, ld, s->transposed);
     feature it = {0, 0, 0};
     for (size_t first = 0; first < f->features; first += FOV_FASTMAX_FEATURES) {
         const size_t left = f->features - first, count = left < FOV_FASTMAX_FEATURES ? left : FOV_FASTMAX_FEATURES;
         for (size_t i = 0; i < count; i++, next(&it, f->d)) {
             key_feature(&it, f->d, s->transposed, ld, n, s->features + i * ld);
-            s->moments.z[first + i] += fov_fastmax_dot(s->features + i * ld, NULL, n);
+            s->moments.z[first + i] += fov_fastmax_dot(s->features + i * ld, share, n);
         }
         for (size_t panel = 0; panel < fov_panels(f->d); panel++) {
             float *m = s->moments.m + (panel * f->features + first) * FOV_PANEL;
@@ -71,7 +71,7 @@ void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, c
                                 .k = n,
                                 .x = s->features,
                                 .ldx = ld,
-                                .w = keys->packed_v + panel * n * FOV_PANEL,
+                                .w = packed_v + panel * n * FOV_PANEL,
                                 .residual = m,
                                 .ldr = FOV_PANEL,
                                 .y = m,
@@ -93,21 +93,25 @@ static void query_features(const fov_fastmax *f, const float *q, float *to) {
     }
 }
 
-void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, const fov_fastmax_rows *rows,
-                              const fov_fastmax_scratch *s) {
-    for (size_t i = 0; i < rows->n; i++) {
-        float *row = s->features + i * f->features;
-        query_features(f, rows->q + i * f->d, row);
-        rows->g[i] = fov_fastmax_dot(row, s->moments.z, f->features);
-        rows->seen[i] = s->moments.z[0];
+void fov_fastmax_pull(const fov_fastmax *f, const float *x, const float *gradient, float *dx) {
+    for (size_t c = 0; c < f->d; c++) dx[c] += gradient[1 + c];
+    if (f->p == 1) return;
+    const float *run = gradient + 1 + f->d;
+    for (size_t a = 0; a < f->d; run += f->d - a++) {
+        dx[a] += fov_fastmax_dot(run, x + a, f->d - a);
+        for (size_t b = a + 1; b < f->d; b++) dx[b] += x[a] * run[b - a];
     }
-    const fov_gemm g = {.n = rows->n,
-                        .m = f->d,
-                        .k = f->features,
-                        .x = s->features,
-                        .ldx = f->features,
-                        .w = s->moments.m,
-                        .y = rows->sums,
-                        .ldy = f->d};
-    kernels->gemm_block(&g, 0, rows->n, 0, fov_panels(f->d), s->gemm);
+}
+
+void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, const float *x, size_t n, float *sums, float *g,
+                              const fov_fastmax_scratch *s) {
+    for (size_t i = 0; i < n; i++) {
+        float *row = s->features + i * f->features;
+        query_features(f, x + i * f->d, row);
+        if (g) g[i] = fov_fastmax_dot(row, s->moments.z, f->features);
+    }
+    if (!sums) return;
+    const fov_gemm gemm = {
+        .n = n, .m = f->d, .k = f->features, .x = s->features, .ldx = f->features, .w = s->moments.m, .y = sums, .ldy = f->d};
+    kernels->gemm_block(&gemm, 0, n, 0, fov_panels(f->d), s->gemm);
 }
