@@ -27,6 +27,7 @@ typedef struct layer {
     float *up, *up_bias, *down, *down_bias, *x, *y; /* as in a checkpoint: [hidden, width], [width, hidden] */
     float *packed_up, *packed_down;
     double multiply_adds;
+    bool by_size;
 } layer;
 
 static float *floats_of(size_t count) {
@@ -49,7 +50,8 @@ static fov_setting setting_of(const char *text) {
     return setting;
 }
 
-static void layer_make(layer *t, uint64_t seed, size_t n, size_t width, size_t hidden, size_t k, fov_activation act, bool biased) {
+static void layer_make(layer *t, uint64_t seed, size_t n, size_t width, size_t hidden, size_t k, fov_activation act, bool biased,
+                       bool by_size) {
     test_rng rng = {seed * 2 + 1};
     for (int i = 0; i < 8; i++) test_bits(&rng);
     *t = (layer){.w = {.width = width, .hidden = hidden, .activation = act}, .p = {.n = n}};
@@ -68,7 +70,8 @@ static void layer_make(layer *t, uint64_t seed, size_t n, size_t width, size_t h
     t->p.x = t->x;
     t->p.y = t->y;
     char text[40];
-    snprintf(text, sizeof text, "topk:k=%zu", k);
+    snprintf(text, sizeof text, "topk:k=%zu,by=%s", k, by_size ? "size" : "score");
+    t->by_size = by_size;
     t->setting = setting_of(text);
 }
 
@@ -102,7 +105,12 @@ static double activate(fov_activation act, double x) {
     return act == FOV_ACT_TANH ? tanh(x) : x;
 }
 
-/* Token i: pre-activations s; kept[j]: j is among the k largest, the lower unit of equal ones first. */
+/* What units are ranked by. */
+static double rank_of(const layer *t, double s) {
+    return t->by_size ? fabs(activate(t->w.activation, s)) : s;
+}
+
+/* Token i: pre-activations s; kept[j]: j is among the k best, the lower unit of equal ones first. */
 static void select_units(const layer *t, size_t i, size_t k, double *s, bool *kept) {
     size_t hidden = t->w.hidden, width = t->w.width;
     for (size_t j = 0; j < hidden; j++) {
@@ -111,7 +119,8 @@ static void select_units(const layer *t, size_t i, size_t k, double *s, bool *ke
     }
     for (size_t j = 0; j < hidden; j++) {
         size_t better = 0;
-        for (size_t l = 0; l < hidden; l++) better += s[l] > s[j] || (s[l] >= s[j] && l < j);
+        double rank = rank_of(t, s[j]);
+        for (size_t l = 0; l < hidden; l++) better += rank_of(t, s[l]) > rank || (rank_of(t, s[l]) >= rank && l < j);
         kept[j] = better < k;
     }
 }
@@ -156,14 +165,16 @@ static void test_reference(void **state) {
     static const size_t shapes[][4] = {{1, 1, 1, 1},    {3, 5, 40, 7},      {9, 33, 96, 1}, {17, 64, 130, 64},
                                        {2, 31, 50, 50}, {2, 100, 70, 1000}, {340, 8, 20, 6}}; /* n, width, hidden, k */
     FOR_EACH_TIER(kernels)
-    for (size_t a = 0; a < sizeof acts / sizeof *acts; a++)
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-            layer t;
-            layer_make(&t, 10 * a + i, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], acts[a], i % 2 == 0);
-            run_row(&t, &fov_ffn_topk, kernels, 1 + (unsigned)i % 3);
-            check_layer(&t, shapes[i][3]);
-            layer_free(&t);
-        }
+    for (int by_size = 0; by_size < 2; by_size++)
+        for (size_t a = 0; a < sizeof acts / sizeof *acts; a++)
+            for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+                if (by_size && acts[a] == FOV_ACT_TANH) continue; /* saturates: ties in f32 that are none in double */
+                layer t;
+                layer_make(&t, 10 * a + i, shapes[i][0], shapes[i][1], shapes[i][2], shapes[i][3], acts[a], i % 2 == 0, by_size);
+                run_row(&t, &fov_ffn_topk, kernels, 1 + (unsigned)i % 3);
+                check_layer(&t, shapes[i][3]);
+                layer_free(&t);
+            }
 }
 
 /* ReLU with at most k positive pre-activations, and any activation with k >= hidden: the dense layer, but for the order of sums. */
@@ -173,7 +184,7 @@ static void test_exact(void **state) {
     FOR_EACH_TIER(kernels)
     for (int relu = 0; relu < 2; relu++) {
         layer t;
-        layer_make(&t, 77, N, WIDTH, HIDDEN, relu ? 60 : HIDDEN, relu ? FOV_ACT_RELU : FOV_ACT_GELU, true);
+        layer_make(&t, 77, N, WIDTH, HIDDEN, relu ? 60 : HIDDEN, relu ? FOV_ACT_RELU : FOV_ACT_GELU, true, false);
         for (size_t j = 0; relu && j < HIDDEN; j++) t.up_bias[j] = -4; /* few are positive */
         double s[HIDDEN];
         bool kept[HIDDEN];
@@ -203,7 +214,7 @@ static void test_bits_equal(void **state) {
     enum { N = 350, WIDTH = 70, HIDDEN = 90 };
     FOR_EACH_TIER(kernels) {
         layer t;
-        layer_make(&t, 5, N, WIDTH, HIDDEN, 11, FOV_ACT_GELU, true);
+        layer_make(&t, 5, N, WIDTH, HIDDEN, 11, FOV_ACT_GELU, true, true);
         run_row(&t, &fov_ffn_topk, kernels, 1);
         float *y = floats_of(N * WIDTH);
         memcpy(y, t.y, N * WIDTH * sizeof *y);
@@ -223,7 +234,7 @@ static void test_bits_equal(void **state) {
 static void test_nan(void **state) {
     (void)state;
     layer t;
-    layer_make(&t, 6, 3, 40, 50, 4, FOV_ACT_RELU, true);
+    layer_make(&t, 6, 3, 40, 50, 4, FOV_ACT_RELU, true, false);
     t.x[40] = NAN;
     run_row(&t, &fov_ffn_topk, fov_kernels_get(NULL), 1);
     for (size_t c = 0; c < 120; c++) assert_true(!isnan(t.y[c]) == (c < 40 || c >= 80));
@@ -234,7 +245,7 @@ static void test_parameters(void **state) {
     (void)state;
     size_t count;
     const fov_method_info *const *infos = fov_ffn_infos(&count);
-    static const char *const wrong[] = {"topk:k=0", "topk:k=-4", "topk:k=.5", "topk:n=3"};
+    static const char *const wrong[] = {"topk:k=0", "topk:k=-4", "topk:k=.5", "topk:n=3", "topk:by=luck"};
     fov_setting setting;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(fov_setting_parse(&setting, infos, count, wrong[i], NULL), FOV_ERR_ARGUMENT);
