@@ -154,7 +154,7 @@ static void test_reference(void **state) {
         size_t first = t.offsets[i], n = t.offsets[i + 1] - first;
         double *want = malloc(2 * n * WIDTH * sizeof *want), *plain = want + n * WIDTH, logits[2][LABELS];
         assert_non_null(want);
-        reference r = {tensors, LAYERS, HEADS, WIDTH, HIDDEN, LABELS, false};
+        reference r = {tensors, LAYERS, HEADS, WIDTH, HIDDEN, LABELS, false, 0, 0};
         reference_encode(&r, t.ids + first, t.types + first, n, want);
         reference_classify(&r, want, logits[0]);
         r.single = true;

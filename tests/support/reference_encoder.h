@@ -22,6 +22,7 @@ typedef struct reference {
     const fov_tensors *tensors;
     size_t layers, heads, width, hidden, labels;
     bool single;
+    size_t top, top_hidden; /* keys kept per query, hidden units per token; 0: all */
 } reference;
 
 static inline double reference_half(uint16_t bits) {
@@ -49,6 +50,20 @@ static inline double *reference_tensor(const reference *r, const char *name) {
         }
     }
     return out;
+}
+
+/* x[n] -> the k largest stay, the others become `out`; of equal ones the earlier stay. */
+static inline void reference_keep(double *x, size_t n, size_t k, double out) {
+    bool *kept = malloc(n * sizeof *kept);
+    assert_non_null(kept);
+    for (size_t i = 0; i < n; i++) {
+        size_t better = 0;
+        for (size_t j = 0; j < n; j++) better += x[j] > x[i] || (x[j] >= x[i] && j < i);
+        kept[i] = !k || better < k;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (!kept[i]) x[i] = out;
+    free(kept);
 }
 
 static inline double reference_round(const reference *r, double x) {
@@ -119,6 +134,7 @@ static inline void reference_attend(const reference *r, const double *q, const d
                 a[j] = reference_round(r, a[j] / reference_round(r, sqrt((double)d)));
                 peak = fmax(peak, a[j]);
             }
+            if (r->top) reference_keep(a, n, r->top, -INFINITY);
             for (size_t j = 0; j < n; j++) {
                 a[j] = reference_round(r, exp(reference_round(r, a[j] - peak)));
                 sum = reference_round(r, sum + a[j]);
@@ -154,6 +170,7 @@ static inline void reference_layer(const reference *r, size_t layer, double *x, 
     reference_norm(r, name, x, q, n);
     snprintf(name, sizeof name, "bert.encoder.layer.%zu.intermediate.dense", layer);
     reference_dense(r, name, x, n, c, f, hidden);
+    for (size_t i = 0; i < n && r->top_hidden; i++) reference_keep(hidden + i * f, f, r->top_hidden, -0x1p100); /* gelu: -0 */
     for (size_t i = 0; i < n * f; i++) hidden[i] = reference_round(r, hidden[i] / 2 * (1 + erf(hidden[i] / sqrt(2.))));
     snprintf(name, sizeof name, "bert.encoder.layer.%zu.output.dense", layer);
     reference_dense(r, name, hidden, n, f, c, y);
