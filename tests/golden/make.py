@@ -10,7 +10,7 @@ tolerance is the engine's own f32 rounding. Texts of the project's own.
 import json, os, shutil, sys
 
 import tokenizers, torch, transformers
-from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers.implementations import BertWordPieceTokenizer, ByteLevelBPETokenizer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TINY = os.path.join(HERE, '..', '..', 'models', 'tiny-sentiment')
@@ -28,10 +28,18 @@ TINY_TEXTS = [
     ('so bad it is good', 'so good it is bad'), ('the second half drags . ' * 40, None), ('twice ' * 300, 'as long ' * 300)]
 SMALL_TEXTS = [('the film is not good.', None), ('A very slow ending, very bad!', 'is the film good?'), ('', None),
                ('zigzag films - the endings', 'x'), ('the the the the the the the the the the the the the the', None)]
+ROBERTA_SPECIAL = ['<s>', '<pad>', '</s>', '<unk>', '<mask>']
+ROBERTA_TEXTS = [('the film is not good.', None), ("A very slow ending, isn't it?", ' is the film good?'), ('', None), ('\u6f22 caf\u00e9  \U0001f600', 'x'),
+                 ('a film <pad> of <pad> note</s>', None), ('the the the the the the the the the the the the the the the the the the the', None),
+                 ('the film is slow , the ending is slow , it is', 'all of it is very very slow and the film is bad')]
+ROBERTA_MASKS = [('the film is <mask> .', None), ('<mask> films is not  <mask>', 'a <mask>ending')]
 MASK_TEXTS = [('the film is [MASK] .', None), ('[MASK] films is not [MASK]', 'a [MASK] ending')]
 
 
 def encode(tokenizer, text, limit):
+    if isinstance(tokenizer, transformers.PreTrainedTokenizerBase):
+        e = tokenizer(*[t for t in text if t is not None], truncation='longest_first', max_length=limit, return_token_type_ids=True)
+        return e['input_ids'], e['token_type_ids']
     tokenizer.enable_truncation(limit, strategy='longest_first')
     e = tokenizer.encode(*[t for t in text if t is not None])
     return e.ids, e.type_ids
@@ -49,7 +57,7 @@ def case_of(model, tokenizer, text, limit, kind):
     if text[1] is not None: case['b'] = text[1]
     if kind == 'logits': case['logits'] = out.logits[0].tolist()
     elif kind == 'fill':
-        rows = [i for i, t in enumerate(ids) if t == SPECIAL.index('[MASK]')]
+        rows = [i for i, t in enumerate(ids) if t == (tokenizer.mask_token_id if model.config.model_type == 'roberta' else SPECIAL.index('[MASK]'))]
         p = torch.softmax(out.logits[0, rows], -1)
         top = torch.topk(p, 5, -1)
         case['masks'] = [{'ids': i.tolist(), 'probabilities': v.tolist()} for i, v in zip(top.indices, top.values)]
@@ -131,6 +139,35 @@ def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='log
                                                        'cases': [case_of(exact, tokenizer, t, limit, kind) for t in texts]})
 
 
+def roberta(name, cls, one_file, kind='logits', **extra):
+    """A small RoBERTa with a vocabulary of its own; one_file: tokenizer.json in place of vocab.json and merges.txt."""
+    folder = os.path.join(HERE, name)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    trainer = ByteLevelBPETokenizer()
+    texts = [t for pair in TINY_TEXTS + SMALL_TEXTS for t in pair if t]
+    trainer.train_from_iterator(texts, 320, min_frequency=1, special_tokens=ROBERTA_SPECIAL, show_progress=False)
+    trainer.save_model(folder)
+    config = transformers.RobertaConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=37, vocab_size=320,
+                                        max_position_embeddings=21, type_vocab_size=1, layer_norm_eps=1e-5, **extra)
+    config._attn_implementation = 'eager'
+    torch.manual_seed(sum(map(ord, name)))
+    model = getattr(transformers, cls)(config).eval()
+    randomize(model)
+    model.tie_weights()
+    model.to(torch.float16).save_pretrained(folder)
+    generation = os.path.join(folder, 'generation_config.json')
+    if os.path.exists(generation): os.remove(generation)
+    write_json(os.path.join(folder, 'tokenizer_config.json'), {'tokenizer_class': 'RobertaTokenizer', 'model_max_length': 19})
+    tokenizer = transformers.RobertaTokenizer.from_pretrained(folder)
+    if one_file:
+        tokenizer.backend_tokenizer.save(os.path.join(folder, 'tokenizer.json'))
+        for file in ('vocab.json', 'merges.txt'): os.remove(os.path.join(folder, file))
+    exact = model.to(torch.float64)
+    write_json(os.path.join(folder, 'expected.json'), {'made_by': MADE_BY, 'class': cls, 'kind': kind, 'cases': [
+        case_of(exact, tokenizer, t, 19, kind) for t in (ROBERTA_MASKS if kind == 'fill' else ROBERTA_TEXTS)]})
+
+
 def main():
     torch.set_num_threads(1)
     tiny()
@@ -145,6 +182,9 @@ def main():
     small('distilbert-single', 'DistilBertForSequenceClassification', bert=False, num_labels=2)
     small('distilbert-mask-untied', 'DistilBertForMaskedLM', kind='fill', bert=False, tie_word_embeddings=False)
     small('sentence', 'BertModel', kind='vectors', sentence=True)
+    roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
+    roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')
+    roberta('roberta-plain', 'RobertaModel', True, kind='vectors')
     for folder, _, names in os.walk(HERE):
         for name in names: os.chmod(os.path.join(folder, name), 0o755 if name == 'make.py' else 0o644)
 

@@ -156,6 +156,7 @@ static void test_classifiers(void **state) {
         {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
+        {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         golden g;
@@ -202,6 +203,11 @@ static void test_encoders(void **state) {
     check_vectors(&g, FOV_POOLING_CLS, 0, "cls");
     check_vectors(&g, FOV_POOLING_MEAN, 1, "normalized");
     golden_close(&g);
+    golden_small(&g, "roberta-plain");
+    assert_int_equal(g.info->max_length, 19);
+    check_vectors(&g, FOV_POOLING_MEAN, 0, "mean");
+    check_vectors(&g, FOV_POOLING_CLS, 0, "cls");
+    golden_close(&g);
     golden_small(&g, "sentence");
     assert_int_equal(g.info->pooling, FOV_POOLING_MEAN);
     assert_int_equal(g.info->normalize, 1);
@@ -214,8 +220,8 @@ static void test_encoders(void **state) {
 
 static void test_masked_lm(void **state) {
     (void)state;
-    static const char *const names[] = {"bert-mask", "distilbert-mask-untied"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const names[] = {"bert-mask", "distilbert-mask-untied", "roberta-mask"};
+    for (size_t i = 0; i < 3; i++) {
         golden g;
         golden_small(&g, names[i]);
         assert_int_equal(g.info->head, FOV_HEAD_MASKED_LM);

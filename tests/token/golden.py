@@ -86,4 +86,5 @@ def main():
         f.writelines("\t".join(r) + "\n" for r in rows)
 
 
-main()
+if __name__ == "__main__":
+    main()
