@@ -97,6 +97,7 @@ typedef struct fov_attention_row {
 } fov_attention_row;
 
 extern const fov_attention_row fov_attention_dense;
+extern const fov_attention_row fov_attention_yoso;
 
 /* Row of a parsed setting. */
 const fov_attention_row *fov_attention_row_of(const fov_setting *setting);

@@ -1,8 +1,8 @@
 /* registry.c: the attention methods there are. Adding one: its file, and its row here. */
 #include "attention/attention.h"
 
-static const fov_attention_row *const rows[] = {&fov_attention_dense};
-static const fov_method_info *const infos[] = {&fov_attention_dense.info};
+static const fov_attention_row *const rows[] = {&fov_attention_dense, &fov_attention_yoso};
+static const fov_method_info *const infos[] = {&fov_attention_dense.info, &fov_attention_yoso.info};
 
 enum { COUNT = sizeof rows / sizeof *rows };
 
