@@ -126,10 +126,12 @@ const fov_attention_row fov_attention_yoso = {
              .place = FOV_PLACE_ATTENTION,
              .help = "Bernoulli sampling by locality-sensitive hashing; for checkpoints trained with it",
              .citation = "Zeng et al., You Only Sample (Almost) Once: Linear Cost Self-Attention Via Bernoulli Sampling, ICML 2021",
-             .flags = FOV_METHOD_RANDOM,
+             .flags = FOV_METHOD_HAS_BACKWARD | FOV_METHOD_RANDOM,
              .param_count = PARAMS,
              .params = params},
     .workspace = workspace,
     .forward = forward,
     .cost = cost,
+    .backward_workspace = fov_yoso_backward_workspace,
+    .backward = fov_yoso_backward,
 };
