@@ -103,7 +103,7 @@ typedef struct fov_attention_row {
 } fov_attention_row;
 
 /* The methods there are. Adding one: its file, and its name here. */
-#define FOV_ATTENTION_METHODS(X) X(dense) X(window) X(topk) X(fastmax)
+#define FOV_ATTENTION_METHODS(X) X(dense) X(window) X(topk) X(yoso) X(fastmax)
 
 #define FOV_ATTENTION_DECLARE(name) extern const fov_attention_row fov_attention_##name;
 FOV_ATTENTION_METHODS(FOV_ATTENTION_DECLARE)
