@@ -10,7 +10,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <unistd.h>
 
 #include "core/threads.h"
 
@@ -35,7 +34,6 @@ static struct {
     unsigned workers, idle; /* there are; asleep */
     atomic_uint posts;      /* changes with every post: what a spinning worker watches */
     atomic_uint waiting;    /* callers asleep until their workers are done */
-    pid_t owner;            /* a forked child has no workers */
 } pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .posted = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
 
 static inline void relax(void) {
@@ -95,13 +93,28 @@ static void *worker(void *unused) {
     return NULL;
 }
 
+/* ---- fork: the child has none of its parent's workers. Their sleep is still noted in the condition variables, whose next signals
+ * would go to them and whose glibc form in time waits for them for ever: the child starts with new ones. ---- */
+
+static void before_fork(void) {
+    pthread_mutex_lock(&pool.lock);
+}
+static void in_parent(void) {
+    pthread_mutex_unlock(&pool.lock);
+}
+static void in_child(void) {
+    pool.posted = pool.done = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool.jobs = NULL;
+    pool.workers = pool.idle = 0;
+    atomic_store(&pool.waiting, 0);
+    pthread_mutex_unlock(&pool.lock);
+}
+static void prepare(void) {
+    pthread_atfork(before_fork, in_parent, in_child);
+}
+
 /* Up to `wanted` workers; fewer when the system gives no more threads. Under the lock. */
 static void hire(unsigned wanted) {
-    if (pool.owner != getpid()) {
-        pool.owner = getpid();
-        pool.workers = pool.idle = 0;
-        pool.jobs = NULL;
-    }
     if (pool.workers >= wanted) return;
     sigset_t all, before; /* signals belong to the program's own threads */
     sigfillset(&all);
@@ -115,6 +128,8 @@ static void hire(unsigned wanted) {
 }
 
 static void post(job *j) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, prepare);
     pthread_mutex_lock(&pool.lock);
     hire(j->threads - 1);
     j->after = pool.jobs;

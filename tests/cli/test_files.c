@@ -269,6 +269,29 @@ static void test_npy(void **state) {
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
+    /* a second run while one writes: refused, and the first one's rows are whole */
+    npy_file other;
+    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_append(&npy, rows, 3, 1), 0);
+    assert_int_equal(npy_open(&other, path, 2, 77, 0), 1);
+    npy_close(&other, 0);
+    assert_int_equal(npy_open(&other, path, 2, 77, 1), 1);
+    npy_close(&other, 0);
+    assert_int_equal(npy_close(&npy, 1), 0);
+    check_npy(path, literal, rows, 6);
+    assert_int_equal(entries(&f), 1);
+    /* complete, but not to be renamed: its rows can still be taken up */
+    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_append(&npy, rows, 3, 42), 0);
+    unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(npy_close(&npy, 1), 1);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy.rows, 3);
+    assert_int_equal(npy_close(&npy, 1), 0);
+    check_npy(path, literal, rows, 6);
+    assert_int_equal(entries(&f), 1);
     /* a partial file that is none, or shorter than it says */
     folder_write_text(&f, "x.npy.partial", "something else");
     assert_int_equal(npy_open(&npy, path, 2, 77, 1), 1);

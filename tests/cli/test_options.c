@@ -100,6 +100,10 @@ static void test_nearest(void **state) {
     assert_string_equal(nearest("eavl", word_at, words), "eval");
     assert_string_equal(nearest("token", word_at, words), "tokenize");
     assert_null(nearest("xylophone", word_at, words));
+    assert_null(nearest(
+        "a word far longer than the name of any command or option, two hundred letters of it, which is near to no name at all, "
+        "however generous a third of its own length is as the allowance for slips",
+        word_at, words));
 }
 
 /* Names are unique, choices have their lists, defaults pass their own checks, help is one line. */

@@ -7,8 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -74,6 +76,21 @@ static int take_up(npy_file *f) {
     return ftruncate(f->fd, row_offset(f, rows)) ? output_failed(f->partial, errno) : 0;
 }
 
+/* The partial file, for this run alone: two that write it would mix their rows. It is opened as it stands; a file that another run
+ * renames away before the lock is ours is the other's result and not to be touched. */
+static int open_locked(npy_file *f) {
+    struct stat held, named;
+    f->fd = open(f->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (f->fd < 0) return output_failed(f->partial, errno);
+    bool taken = flock(f->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; /* a file system without locks is trusted */
+    if (!taken)
+        taken = fstat(f->fd, &held) || stat(f->partial, &named) || held.st_dev != named.st_dev || held.st_ino != named.st_ino;
+    if (!taken) return 0;
+    close(f->fd);
+    f->fd = -1;
+    return complain(EXIT_FAILED, "%s: another run is writing it: wait for it, or give another --output", f->partial);
+}
+
 int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, int resume) {
     *f = (npy_file){
         .fd = -1, .path = path, .columns = columns, .settings = settings, .input = NPY_HASH, .slot = -1, .keep_partial = resume};
@@ -86,8 +103,9 @@ int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, i
     f->partial = malloc(size);
     if (!f->partial) return complain_memory();
     snprintf(f->partial, size, "%s.partial", path);
-    f->fd = open(f->partial, O_RDWR | O_CREAT | O_CLOEXEC | (resume ? 0 : O_TRUNC), 0666);
-    if (f->fd < 0) return output_failed(f->partial, errno);
+    code = open_locked(f);
+    if (code) return code;
+    if (!resume && ftruncate(f->fd, 0)) return output_failed(f->partial, errno);
     if (!resume) f->slot = output_guard(f->partial);
     return resume ? take_up(f) : write_header(f, 0);
 }
@@ -103,14 +121,17 @@ int npy_append(npy_file *f, const float *rows, size_t count, uint64_t input) {
 
 int npy_close(npy_file *f, int done) {
     int code = 0;
+    /* Renamed before it loses its comment: whenever the run dies, the rows are in a partial file to take up or in the result. */
     if (f->fd >= 0 && done) {
-        code = write_header(f, 1);
-        if (!code && fsync(f->fd)) code = output_failed(f->partial, errno);
+        if (fsync(f->fd)) code = output_failed(f->partial, errno);
+        if (!code && rename(f->partial, f->path)) code = output_failed(f->path, errno);
+        bool renamed = !code;
+        if (!code) code = write_header(f, 1);
+        if (!code && fsync(f->fd)) code = output_failed(f->path, errno);
+        if (renamed) output_sync_folder(f->path);
     }
-    if (f->fd >= 0 && close(f->fd) && !code) code = output_failed(f->partial, errno);
-    if (f->fd >= 0 && done && !code && rename(f->partial, f->path)) code = output_failed(f->path, errno);
-    if (f->fd >= 0 && done && !code) output_sync_folder(f->path);
     if (f->fd >= 0 && (!done || code) && !f->keep_partial) unlink(f->partial);
+    if (f->fd >= 0) close(f->fd); /* last: it gives the lock back */
     output_unguard(f->slot);
     free(f->partial);
     *f = (npy_file){.fd = -1, .slot = -1};

@@ -28,7 +28,7 @@ uint64_t npy_hash(uint64_t hash, const void *bytes, size_t size);
 int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, int resume);
 /* Append rows; `input` is the hash of all texts so far. Synced before the header counts them. */
 int npy_append(npy_file *f, const float *rows, size_t count, uint64_t input);
-/* done: write the final header and rename to PATH. Otherwise the partial file stays when resume was asked for, else goes. */
+/* done: rename to PATH and write the final header. Otherwise the partial file stays when resume was asked for, else goes. */
 int npy_close(npy_file *f, int done);
 
 #endif

@@ -57,7 +57,7 @@ const option *command_option(const command *c, size_t index) {
 size_t edit_distance(const char *a, const char *b) {
     enum { LONGEST = 48 };
     size_t row[3][LONGEST + 1], n = strlen(a), m = strlen(b);
-    if (n > LONGEST || m > LONGEST) return LONGEST;
+    if (n > LONGEST || m > LONGEST) return SIZE_MAX; /* near nothing */
     for (size_t j = 0; j <= m; j++) row[0][j] = j;
     for (size_t i = 1; i <= n; i++) {
         size_t *now = row[i % 3], *before = row[(i + 2) % 3], *two = row[(i + 1) % 3];
