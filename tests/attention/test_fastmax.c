@@ -271,7 +271,7 @@ static void problem_free(problem *t) {
 
 /* Runs with exactly the workspace asked for, full of NaN. */
 static void run(problem *t, const fov_kernels *kernels, unsigned threads, bool backward) {
-    const fov_attention_size size = {t->longest, t->p.texts, t->k_offsets[t->p.texts], t->p.heads, t->p.head_size, threads};
+    const fov_attention_size size = {t->longest, t->p.texts, t->k_offsets[t->p.texts], t->p.heads, t->p.head_size, threads, 0, 0};
     const fov_attention_row *row = &fov_attention_fastmax;
     const size_t bytes = backward ? row->backward_workspace(&t->setting, &size) : row->workspace(&t->setting, &size);
     assert_int_equal(bytes % 64, 0);

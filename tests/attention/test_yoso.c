@@ -114,7 +114,7 @@ static void workspace_free(unsigned char *block, size_t bytes) {
 }
 
 static void run_forward(problem *t, const fov_setting *setting, unsigned threads) {
-    fov_attention_size size = {t->longest, t->p.texts, t->offsets[t->p.texts], t->p.heads, t->p.head_size, threads};
+    fov_attention_size size = {t->longest, t->p.texts, t->offsets[t->p.texts], t->p.heads, t->p.head_size, threads, 0, 0};
     size_t bytes = fov_attention_yoso.workspace(setting, &size);
     unsigned char *block = workspace_make(bytes);
     for (size_t i = 0; i < t->y_floats + Y_GUARD; i++) t->y[i] = -77.25F;
@@ -125,7 +125,7 @@ static void run_forward(problem *t, const fov_setting *setting, unsigned threads
 }
 
 static void run_backward(problem *t, const fov_setting *setting, unsigned threads) {
-    fov_attention_size size = {t->longest, t->p.texts, t->offsets[t->p.texts], t->p.heads, t->p.head_size, threads};
+    fov_attention_size size = {t->longest, t->p.texts, t->offsets[t->p.texts], t->p.heads, t->p.head_size, threads, 0, 0};
     size_t bytes = fov_attention_yoso.backward_workspace(setting, &size);
     unsigned char *block = workspace_make(bytes);
     fov_attention_run run = {kernels, setting, threads, (float *)(void *)block};
