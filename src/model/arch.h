@@ -19,7 +19,7 @@ typedef struct fov_arch {
     const char *q_global, *k_global, *v_global, *score_scale, *conv; /* layer names that a checkpoint may have; NULL: never */
     const char *pooler;                                              /* full name, before the classifier */
     fov_activation pooler_activation;
-    const char *classifier;
+    const char *classifier, *token_classifier;
     const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */
     bool positions_after_pad; /* rows of positions count from pad_token_id + 1, and a padding token has row pad_token_id */
     fov_arch_class classes[8];

@@ -73,7 +73,7 @@ refused bench --task sst2
 refused completion
 refused completion tcsh
 refused help nothing
-for command in classify embed eval fill-mask tokenize explain methods info bench completion help; do
+for command in classify embed eval fill-mask tag rerank tokenize explain methods info bench completion help; do
     run 0 help $command
     shows "usage: foveate $command"
     cp out first

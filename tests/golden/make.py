@@ -55,7 +55,7 @@ def case_of(model, tokenizer, text, limit, kind):
     ids, types = encode(tokenizer, text, limit)
     out, case = run(model, ids, types), {'a': text[0], 'ids': ids}
     if text[1] is not None: case['b'] = text[1]
-    if kind == 'logits': case['logits'] = out.logits[0].tolist()
+    if kind in ('logits', 'tags'): case['logits'] = out.logits[0].tolist()
     elif kind == 'fill':
         rows = [i for i, t in enumerate(ids) if t == (tokenizer.mask_token_id if model.config.model_type == 'roberta' else SPECIAL.index('[MASK]'))]
         p = torch.softmax(out.logits[0, rows], -1)
@@ -178,12 +178,14 @@ def main():
     small('bert-regression-bf16', 'BertForSequenceClassification', torch.bfloat16, hidden_act='relu', **regression)
     small('bert-sharded', 'BertForSequenceClassification', shards='15KB', num_labels=3, num_attention_heads=1, layer_norm_eps=1e-5)
     small('bert-mask', 'BertForMaskedLM', kind='fill')
+    small('bert-tags', 'BertForTokenClassification', kind='tags', num_labels=4)
     small('bert-plain', 'BertModel', kind='vectors', num_attention_heads=24)
     small('distilbert-single', 'DistilBertForSequenceClassification', bert=False, num_labels=2)
     small('distilbert-mask-untied', 'DistilBertForMaskedLM', kind='fill', bert=False, tie_word_embeddings=False)
     small('sentence', 'BertModel', kind='vectors', sentence=True)
     roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
     roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')
+    roberta('roberta-tags', 'RobertaForTokenClassification', False, kind='tags', num_labels=3)
     roberta('roberta-plain', 'RobertaModel', True, kind='vectors')
     for folder, _, names in os.walk(HERE):
         for name in names: os.chmod(os.path.join(folder, name), 0o755 if name == 'make.py' else 0o644)
