@@ -178,6 +178,7 @@ static void test_classifiers(void **state) {
         {"bert-single-f32", "bert", "F32", FOV_HEAD_SINGLE_LABEL, 2, 48},
         {"bert-multi-f16", "bert", "F16", FOV_HEAD_MULTI_LABEL, 5, 24},
         {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
+        {"bert-rerank", "bert", "F16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
         {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
