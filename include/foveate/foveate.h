@@ -128,14 +128,15 @@ typedef enum fov_head {
     FOV_HEAD_SINGLE_LABEL, /* softmax over labels */
     FOV_HEAD_MULTI_LABEL,  /* sigmoid per label */
     FOV_HEAD_REGRESSION,   /* one value, no label */
-    FOV_HEAD_MASKED_LM     /* vocabulary logits */
+    FOV_HEAD_MASKED_LM,    /* vocabulary logits */
+    FOV_HEAD_TOKENS        /* softmax over labels, per token */
 } fov_head;
 
 typedef enum fov_pooling { FOV_POOLING_DEFAULT, FOV_POOLING_MEAN, FOV_POOLING_CLS } fov_pooling;
 
 typedef struct fov_model_info {
     const char *name;         /* last component of the folder, or the name given */
-    const char *architecture; /* "bert", "distilbert" */
+    const char *architecture; /* "bert", "distilbert", "roberta" */
     fov_head head;
     size_t layers, heads, width, ffn_width, vocabulary, labels;
     size_t max_length; /* most tokens of one text, [CLS] and [SEP] included */
@@ -262,6 +263,11 @@ typedef struct fov_candidate {
  */
 FOV_API fov_status fov_fill_mask(fov_session *session, const fov_text *text, size_t top, fov_candidate *candidates, size_t *masks,
                                  fov_error *error);
+
+/* Token classification: logits [*tokens, labels] of a text's ids as fov_tokenize gives them, special tokens included. *tokens holds
+ * the capacity on entry, the number of ids on return (FOV_ERR_ARGUMENT when the capacity is too small; the session's max_length
+ * always does). Needs FOV_HEAD_TOKENS. */
+FOV_API fov_status fov_tag(fov_session *session, const fov_text *text, float *logits, size_t *tokens, fov_error *error);
 
 /* Ids of a text as the model would see it (special tokens and truncation included). Up to `capacity` ids are written to ids
  * and, when types is not NULL, segments to types; *count is the number needed. */

@@ -25,10 +25,12 @@ static void make_logits(fov_session *s, const fov_batch *batch, const float *hid
 fov_status fov_classify(fov_session *s, const fov_text *texts, size_t count, float *logits, fov_text_info *info, fov_error *error) {
     fov_status status = check_texts("fov_classify", s, texts, count, logits, error);
     if (status) return status;
-    if (!s->model->info.labels)
+    if (!s->model->info.labels || s->model->head == FOV_HEAD_TOKENS)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name,
                         "the model has no classification head (its class is '%s'); use embed%s", s->model->config.architecture,
-                        s->model->head == FOV_HEAD_MASKED_LM ? " or fill-mask" : "");
+                        s->model->head == FOV_HEAD_MASKED_LM ? " or fill-mask"
+                        : s->model->head == FOV_HEAD_TOKENS  ? " or tag"
+                                                             : "");
     status = fov_session_tokenize(s, texts, count, info, error);
     fov_emit emit = {FOV_ROWS_FIRST, s->model->info.labels, make_logits};
     return status ? status : fov_session_run(s, count, &emit, logits, error);
@@ -137,12 +139,32 @@ fov_status fov_fill_mask(fov_session *s, const fov_text *text, size_t top, fov_c
     return FOV_OK;
 }
 
+fov_status fov_tag(fov_session *s, const fov_text *text, float *logits, size_t *tokens, fov_error *error) {
+    fov_status status = check_texts("fov_tag", s, text, 1, logits, error);
+    if (status) return status;
+    if (!tokens) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_tag", "tokens must not be NULL");
+    if (s->model->head != FOV_HEAD_TOKENS)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name, "the model does not label tokens (its class is '%s')",
+                        s->model->config.architecture);
+    single one;
+    if ((status = tokenize_single(s, text, &one, error))) return status;
+    if (one.offsets[1] > *tokens)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "tokens", "%zu tokens, but room for %zu", one.offsets[1], *tokens);
+    one.batch.rows = FOV_ROWS_ALL;
+    const float *hidden;
+    if ((status = fov_encoder_run(s->encoder, &one.batch, &hidden, &s->stats, NULL, NULL, error))) return status;
+    fov_encoder_tag(s->encoder, hidden, one.offsets[1], logits, &s->stats);
+    *tokens = one.offsets[1];
+    return FOV_OK;
+}
+
 fov_status fov_explain(fov_session *s, const fov_text *text, fov_explanation *explanation, fov_error *error) {
     fov_status status = check_texts("fov_explain", s, text, 1, explanation, error);
     if (status) return status;
     single one;
     if ((status = tokenize_single(s, text, &one, error))) return status;
-    size_t layers = s->model->config.layers, cells = layers * one.offsets[1], labels = s->model->info.labels;
+    size_t layers = s->model->config.layers, cells = layers * one.offsets[1],
+           labels = s->model->head == FOV_HEAD_TOKENS ? 0 : s->model->info.labels;
     float *block = fov_buffer_reserve(&s->trace, &s->model->allocator, fov_mul(fov_add(2 * cells, labels), sizeof *block));
     if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory");
     /* A second encoder that stores weights whatever the estimator: explaining is rare, so its memory is not kept. */
@@ -152,7 +174,8 @@ fov_status fov_explain(fov_session *s, const fov_text *text, fov_explanation *ex
     settings.batch_tokens = one.offsets[1] < 128 ? 128 : one.offsets[1];
     fov_encoder *encoder;
     if ((status = fov_encoder_create(s->model, &settings, &encoder, error))) return status;
-    bool all = s->model->head == FOV_HEAD_MASKED_LM || (!labels && s->pooling == FOV_POOLING_MEAN);
+    bool all =
+        s->model->head == FOV_HEAD_MASKED_LM || s->model->head == FOV_HEAD_TOKENS || (!labels && s->pooling == FOV_POOLING_MEAN);
     one.batch.rows = all ? FOV_ROWS_ALL : FOV_ROWS_FIRST;
     const float *hidden;
     status = fov_encoder_run(encoder, &one.batch, &hidden, &s->stats, block, block + cells, error);

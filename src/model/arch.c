@@ -25,12 +25,14 @@ static const fov_arch archs[] = {
      .pooler = "bert.pooler.dense",
      .pooler_activation = FOV_ACT_TANH,
      .classifier = "classifier",
+     .token_classifier = "classifier",
      .lm_dense = "cls.predictions.transform.dense",
      .lm_norm = "cls.predictions.transform.LayerNorm",
      .lm_decoder = "cls.predictions.decoder",
      .lm_bias = "cls.predictions.bias",
      .classes = {{"BertModel", FOV_HEAD_NONE},
                  {"BertForSequenceClassification", FOV_HEAD_SINGLE_LABEL},
+                 {"BertForTokenClassification", FOV_HEAD_TOKENS},
                  {"BertForMaskedLM", FOV_HEAD_MASKED_LM},
                  {"BertForPreTraining", FOV_HEAD_MASKED_LM}}},
     {.model_type = "distilbert",
@@ -49,12 +51,14 @@ static const fov_arch archs[] = {
      .pooler = "pre_classifier",
      .pooler_activation = FOV_ACT_RELU,
      .classifier = "classifier",
+     .token_classifier = "classifier",
      .lm_dense = "vocab_transform",
      .lm_norm = "vocab_layer_norm",
      .lm_decoder = "vocab_projector",
      .lm_bias = "vocab_projector.bias",
      .classes = {{"DistilBertModel", FOV_HEAD_NONE},
                  {"DistilBertForSequenceClassification", FOV_HEAD_SINGLE_LABEL},
+                 {"DistilBertForTokenClassification", FOV_HEAD_TOKENS},
                  {"DistilBertForMaskedLM", FOV_HEAD_MASKED_LM}}},
     {.model_type = "longformer",
      .prefix = "longformer.",
@@ -96,6 +100,7 @@ static const fov_arch archs[] = {
      .pooler = "classifier.dense",
      .pooler_activation = FOV_ACT_TANH,
      .classifier = "classifier.out_proj",
+     .token_classifier = "classifier",
      .lm_dense = "lm_head.dense",
      .lm_norm = "lm_head.layer_norm",
      .lm_decoder = "lm_head.decoder",
@@ -103,6 +108,7 @@ static const fov_arch archs[] = {
      .positions_after_pad = true,
      .classes = {{"RobertaModel", FOV_HEAD_NONE},
                  {"RobertaForSequenceClassification", FOV_HEAD_SINGLE_LABEL},
+                 {"RobertaForTokenClassification", FOV_HEAD_TOKENS},
                  {"RobertaForMaskedLM", FOV_HEAD_MASKED_LM}}},
 };
 
@@ -147,7 +153,7 @@ fov_status fov_arch_find(const fov_config *config, const char *where, const fov_
             return c->head == FOV_HEAD_SINGLE_LABEL ? problem_head(config, where, head, error) : FOV_OK;
         }
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
-                        "model class '%s' is not supported for %s (classification, masked LM and plain "
+                        "model class '%s' is not supported for %s (classification, tagging, masked LM and plain "
                         "encoders are)",
                         config->architecture, config->model_type);
     }

@@ -19,7 +19,7 @@ typedef struct fov_arch {
     const char *q_global, *k_global, *v_global, *score_scale, *conv; /* layer names that a checkpoint may have; NULL: never */
     const char *pooler;                                              /* full name, before the classifier */
     fov_activation pooler_activation;
-    const char *classifier;
+    const char *classifier, *token_classifier;
     const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */
     bool positions_after_pad; /* token i has position row i + pad_token_id + 1, a padding token row pad_token_id; else row i */
     size_t label_globals;     /* leading tokens with global attention where there are labels */

@@ -47,6 +47,8 @@ fov_status fov_encoder_run(fov_encoder *encoder, const fov_batch *batch, const f
 /* heads.c: from hidden states to outputs, with the encoder's scratch. */
 /* hidden [texts, C] of first tokens -> logits [texts, labels]. */
 void fov_encoder_classify(fov_encoder *encoder, const float *hidden, size_t texts, float *logits, fov_stats *stats);
+/* hidden [rows, C] of any tokens -> logits [rows, labels] of a token classifier. */
+void fov_encoder_tag(fov_encoder *encoder, const float *hidden, size_t rows, float *logits, fov_stats *stats);
 /* hidden of all tokens (MEAN) or first tokens (CLS) -> vectors [texts, C]. */
 void fov_encoder_pool(const struct fov_model *model, const float *hidden, const size_t *offsets, size_t texts, fov_pooling pooling,
                       bool normalize, float *vectors);

@@ -22,6 +22,12 @@ void fov_encoder_classify(fov_encoder *encoder, const float *hidden, size_t text
     dense(m, &s, &m->classifier, FOV_ACT_NONE, s.a, texts, logits, stats);
 }
 
+void fov_encoder_tag(fov_encoder *encoder, const float *hidden, size_t rows, float *logits, fov_stats *stats) {
+    const struct fov_model *m = fov_encoder_model(encoder);
+    fov_encoder_scratch s = fov_encoder_borrow(encoder);
+    dense(m, &s, &m->classifier, FOV_ACT_NONE, hidden, rows, logits, stats);
+}
+
 void fov_encoder_pool(const struct fov_model *m, const float *hidden, const size_t *offsets, size_t texts, fov_pooling pooling,
                       bool normalize, float *vectors) {
     size_t c = m->config.width;

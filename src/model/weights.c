@@ -165,6 +165,10 @@ static void walk_head(loader *l) {
         m->lm_decoder = lookup_part(l, a->lm_decoder, "weight") ? table(l, a->lm_decoder, m->config.vocabulary, c) : m->words;
         return;
     }
+    if (m->head == FOV_HEAD_TOKENS) {
+        m->classifier = linear(l, a->token_classifier, LOAD_MATRIX, m->config.labels, c);
+        return;
+    }
     m->pooler = linear(l, a->pooler, LOAD_MATRIX, c, c);
     m->classifier = linear(l, a->classifier, LOAD_MATRIX, m->config.labels, c);
 }

@@ -76,7 +76,7 @@ refused bench attention --max-length 511
 refused completion
 refused completion tcsh
 refused help nothing
-for command in classify embed eval fill-mask tokenize explain methods info bench completion help; do
+for command in classify embed eval fill-mask tag rerank tokenize explain methods info bench completion help; do
     run 0 help $command
     shows "usage: foveate $command"
     cp out first
@@ -208,6 +208,36 @@ json_lines out
 failed fill-mask 'a [MASK]'
 says 'masked-LM head'
 failed embed --model absent texts
+
+# tag, rerank: small models with random weights; the order is that of tests/golden/bert-rerank/expected.json
+golden=$2/tests/golden
+run 0 tag --model "$golden/bert-tags" --format tsv 'the film is' 'not good'
+lines out 5
+shows '^1	2	film	LABEL_[0-3]	0\.[0-9]*$'
+shows '^2	1	not	'
+run 0 tag --model "$golden/roberta-tags" --format jsonl 'the film'
+json_lines out
+shows '"token": "Ġfilm"'
+failed tag 'a charm'
+says 'does not label tokens'
+failed classify --model "$golden/bert-tags" texts
+says "use 'foveate tag'"
+for document in 'the film is very good .' 'the ending is slow !' x 'not a film' 'bad, bad, very bad endings'; do
+    printf 'is the film good?\t%s\n' "$document"
+done >pairs.tsv
+printf 'a slow ending\tx\na slow ending\tnot a film\n' >>pairs.tsv
+run 0 rerank --model "$golden/bert-rerank" --format tsv pairs.tsv
+cut -f 1,2,4 out | tr '\t\n' ', ' >order
+[ "$(cat order)" = '1,1,5 1,2,1 1,3,3 1,4,2 1,5,4 2,1,7 2,2,6 ' ] || { wrong 'order of rerank:'; cat order; }
+run 0 rerank --model "$golden/bert-rerank" --top 1 --format jsonl pairs.tsv
+lines out 2
+json_lines out
+run 0 rerank --model "$golden/bert-sharded" --top 1 pairs.tsv
+lines out 5
+printf 'no tab\n' >untabbed.tsv
+failed rerank --model "$golden/bert-rerank" untabbed.tsv
+failed rerank --model "$golden/bert-tags" pairs.tsv
+says 'does not score pairs'
 
 # eval
 printf 'sentence\tlabel\na charming and often affecting journey\t1\nit is slow\t0\n"a bore\tnegative\n' >sst2.tsv

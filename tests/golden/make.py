@@ -33,6 +33,8 @@ ROBERTA_TEXTS = [('the film is not good.', None), ("A very slow ending, isn't it
                  ('a film <pad> of <pad> note</s>', None), ('the the the the the the the the the the the the the the the the the the the', None),
                  ('the film is slow , the ending is slow , it is', 'all of it is very very slow and the film is bad')]
 ROBERTA_MASKS = [('the film is <mask> .', None), ('<mask> films is not  <mask>', 'a <mask>ending')]
+RERANK_TEXTS = [(q, d) for q in ('is the film good?', 'a slow ending') for d in
+                ('the film is very good .', 'the ending is slow !', 'x', 'not a film', 'bad, bad, very bad endings')]
 MASK_TEXTS = [('the film is [MASK] .', None), ('[MASK] films is not [MASK]', 'a [MASK] ending')]
 
 
@@ -55,7 +57,7 @@ def case_of(model, tokenizer, text, limit, kind):
     ids, types = encode(tokenizer, text, limit)
     out, case = run(model, ids, types), {'a': text[0], 'ids': ids}
     if text[1] is not None: case['b'] = text[1]
-    if kind == 'logits': case['logits'] = out.logits[0].tolist()
+    if kind in ('logits', 'tags'): case['logits'] = out.logits[0].tolist()
     elif kind == 'fill':
         rows = [i for i, t in enumerate(ids) if t == (tokenizer.mask_token_id if model.config.model_type == 'roberta' else SPECIAL.index('[MASK]'))]
         p = torch.softmax(out.logits[0, rows], -1)
@@ -96,7 +98,7 @@ def randomize(model):
         else: p.data = .3 * torch.randn(p.shape)
 
 
-def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='logits', bert=True, **extra):
+def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='logits', bert=True, texts=SMALL_TEXTS, **extra):
     folder = os.path.join(HERE, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
@@ -134,7 +136,7 @@ def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='log
     tokenizer = BertWordPieceTokenizer(os.path.join(folder, 'vocab.txt'), lowercase=True)
     tokenizer.add_special_tokens(SPECIAL)
     exact = model.to(torch.float64) # the stored weights, widened
-    texts = MASK_TEXTS if kind == 'fill' else SMALL_TEXTS
+    texts = MASK_TEXTS if kind == 'fill' else texts
     write_json(os.path.join(folder, 'expected.json'), {'made_by': MADE_BY, 'class': cls, 'kind': kind,
                                                        'cases': [case_of(exact, tokenizer, t, limit, kind) for t in texts]})
 
@@ -178,12 +180,15 @@ def main():
     small('bert-regression-bf16', 'BertForSequenceClassification', torch.bfloat16, hidden_act='relu', **regression)
     small('bert-sharded', 'BertForSequenceClassification', shards='15KB', num_labels=3, num_attention_heads=1, layer_norm_eps=1e-5)
     small('bert-mask', 'BertForMaskedLM', kind='fill')
+    small('bert-rerank', 'BertForSequenceClassification', texts=RERANK_TEXTS, num_labels=1)
+    small('bert-tags', 'BertForTokenClassification', kind='tags', num_labels=4)
     small('bert-plain', 'BertModel', kind='vectors', num_attention_heads=24)
     small('distilbert-single', 'DistilBertForSequenceClassification', bert=False, num_labels=2)
     small('distilbert-mask-untied', 'DistilBertForMaskedLM', kind='fill', bert=False, tie_word_embeddings=False)
     small('sentence', 'BertModel', kind='vectors', sentence=True)
     roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
     roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')
+    roberta('roberta-tags', 'RobertaForTokenClassification', False, kind='tags', num_labels=3)
     roberta('roberta-plain', 'RobertaModel', True, kind='vectors')
     for folder, _, names in os.walk(HERE):
         for name in names: os.chmod(os.path.join(folder, name), 0o755 if name == 'make.py' else 0o644)

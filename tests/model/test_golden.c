@@ -133,6 +133,30 @@ static void check_fill(const golden *g) {
     fov_session_free(session);
 }
 
+static void check_tags(const golden *g) {
+    fov_session *session = session_of(g, NULL);
+    size_t i, t, labels = g->info->labels;
+    const json_t *c, *row;
+    json_array_foreach(json_object_get(g->root, "cases"), i, c) {
+        float logits[MAX_OUTPUTS * 5];
+        size_t tokens = MAX_OUTPUTS, want = json_array_size(json_object_get(c, "ids"));
+        fov_text text = text_of_case(c);
+        check_ids(g, session, c, i);
+        assert_ok(fov_tag(session, &text, logits, &tokens, error));
+        assert_int_equal(tokens, want);
+        assert_int_equal(json_array_size(json_object_get(c, "logits")), want);
+        json_array_foreach(json_object_get(c, "logits"), t, row) check_values(g, i, row, logits + t * labels, labels);
+        tokens--;
+        fov_error error;
+        assert_int_equal(fov_tag(session, &text, logits, &tokens, &error), FOV_ERR_ARGUMENT);
+    }
+    float logit;
+    fov_error error;
+    assert_int_equal(fov_classify(session, &(fov_text){.a = "x", .a_size = 1}, 1, &logit, NULL, &error), FOV_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "tag"));
+    fov_session_free(session);
+}
+
 /* ---- tests ---- */
 
 static void test_tiny(void **state) {
@@ -154,6 +178,7 @@ static void test_classifiers(void **state) {
         {"bert-single-f32", "bert", "F32", FOV_HEAD_SINGLE_LABEL, 2, 48},
         {"bert-multi-f16", "bert", "F16", FOV_HEAD_MULTI_LABEL, 5, 24},
         {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
+        {"bert-rerank", "bert", "F16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
         {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
@@ -231,10 +256,35 @@ static void test_masked_lm(void **state) {
     }
 }
 
+static void test_tags(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        size_t labels;
+    } kinds[] = {{"bert-tags", 4}, {"roberta-tags", 3}};
+    for (size_t i = 0; i < 2; i++) {
+        golden g;
+        golden_small(&g, kinds[i].name);
+        assert_int_equal(g.info->head, FOV_HEAD_TOKENS);
+        assert_int_equal(g.info->labels, kinds[i].labels);
+        check_tags(&g);
+        golden_close(&g);
+    }
+    golden g;
+    golden_small(&g, "bert-single-f32");
+    fov_session *session = session_of(&g, NULL);
+    float logits[MAX_OUTPUTS];
+    size_t tokens = MAX_OUTPUTS;
+    fov_error error;
+    assert_int_equal(fov_tag(session, &(fov_text){.a = "x", .a_size = 1}, logits, &tokens, &error), FOV_ERR_UNSUPPORTED);
+    fov_session_free(session);
+    golden_close(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tiny),     cmocka_unit_test(test_classifiers), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),
+        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),   cmocka_unit_test(test_tags),
     };
     if (!fov_kernels_get(NULL)) return 77; /* FOV_CPU names a tier that this processor lacks: skipped */
     return cmocka_run_group_tests(tests, NULL, NULL);

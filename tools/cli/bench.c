@@ -82,6 +82,12 @@ int bench_open(bench *b, const shared_settings *shared, const option_list *compa
     return 0;
 }
 
+/* A model without labels of whole texts is timed on vectors. */
+static bool embeds(const bench *b) {
+    fov_head head = b->engine.info->head;
+    return head == FOV_HEAD_NONE || head == FOV_HEAD_MASKED_LM || head == FOV_HEAD_TOKENS;
+}
+
 int bench_texts(bench *b, const task *t, const char *path, size_t limit) {
     int code = 0;
     if (t) {
@@ -98,18 +104,16 @@ int bench_texts(bench *b, const task *t, const char *path, size_t limit) {
         b->text_count = b->lines.count;
     }
     if (!code && !b->text_count) code = complain(EXIT_FAILED, "%s: no texts: give a file with one per line", path);
-    size_t outputs = b->engine.info->head == FOV_HEAD_NONE || b->engine.info->head == FOV_HEAD_MASKED_LM ? b->engine.info->width
-                                                                                                         : b->engine.info->labels;
+    size_t outputs = embeds(b) ? b->engine.info->width : b->engine.info->labels;
     if (!code && !(b->results = calloc(b->text_count * outputs, sizeof *b->results))) code = complain_memory();
     return code;
 }
 
 static int run_once(bench *b, bench_setting *one, size_t count, double *seconds) {
     fov_error error;
-    bool embeds = b->engine.info->head == FOV_HEAD_NONE || b->engine.info->head == FOV_HEAD_MASKED_LM;
     double start = seconds_now();
-    fov_status status = embeds ? fov_embed(one->session, b->texts, count, b->results, NULL, &error)
-                               : fov_classify(one->session, b->texts, count, b->results, NULL, &error);
+    fov_status status = embeds(b) ? fov_embed(one->session, b->texts, count, b->results, NULL, &error)
+                                  : fov_classify(one->session, b->texts, count, b->results, NULL, &error);
     *seconds = seconds_now() - start;
     return status ? complain_api(EXIT_FAILED, &error) : 0;
 }

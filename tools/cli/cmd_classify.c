@@ -148,9 +148,13 @@ static int stream(engine *e, writer *w, reader *r, const settings *s, size_t *em
 }
 
 static int check_head(const engine *e) {
-    if (e->info->head != FOV_HEAD_NONE && e->info->head != FOV_HEAD_MASKED_LM) return 0;
+    fov_head head = e->info->head;
+    if (head != FOV_HEAD_NONE && head != FOV_HEAD_MASKED_LM && head != FOV_HEAD_TOKENS) return 0;
     return complain(EXIT_FAILED, "%s: the model has no classification head: use 'foveate %s', or give another --model",
-                    e->info->name, e->info->head == FOV_HEAD_NONE ? "embed" : "fill-mask");
+                    e->info->name,
+                    head == FOV_HEAD_NONE     ? "embed"
+                    : head == FOV_HEAD_TOKENS ? "tag"
+                                              : "fill-mask");
 }
 
 static int run(void *given) {

@@ -4,8 +4,8 @@
 
 #include "options.h"
 
-extern const command command_classify, command_embed, command_eval, command_fill_mask, command_tokenize, command_explain,
-    command_methods, command_info, command_bench, command_completion, command_help;
+extern const command command_classify, command_embed, command_eval, command_fill_mask, command_tag, command_rerank,
+    command_tokenize, command_explain, command_methods, command_info, command_bench, command_completion, command_help;
 
 const command *command_at(size_t index); /* NULL past the end */
 const command *command_find(const char *name);

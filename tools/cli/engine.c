@@ -88,6 +88,8 @@ const char *head_name(fov_head head) {
         return "regression";
     case FOV_HEAD_MASKED_LM:
         return "masked LM";
+    case FOV_HEAD_TOKENS:
+        return "token labels";
     }
     return "unknown";
 }
