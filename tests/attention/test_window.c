@@ -15,6 +15,7 @@
 
 #include "attention/attention.h"
 #include "support/random.h"
+#include "values/values.h"
 
 enum { MAX_TEXTS = 5, MAX_LENGTH = 300, MAX_WIDTH = 40, MAX_HEADS = 3, MAX_C = MAX_HEADS * 64, GUARD = 64, MODES = 5 };
 enum { ALL_ROWS, IN_PLACE, POSITIONS, LISTED_OUTPUTS, CAUSAL }; /* modes */
@@ -115,10 +116,14 @@ static void make_lists(test_rng *rng, problem *t, int mode) {
     t->mask = malloc(t->k_offsets[p->texts]);
     assert_non_null(t->mask);
     const size_t share = test_between(rng, 0, 4); /* 0: nothing is there */
+    size_t text = 0;
     for (size_t i = 0; i < t->k_offsets[p->texts]; i++) {
         t->mask[i] = share && test_between(rng, 0, share) > 0;
         if (i < t->k_offsets[0] || t->mask[i]) continue;
         for (size_t c = 0; c < p->heads * p->head_size; c++) t->k[i * p->ldk + c] = t->v[i * p->ldv + c] = NAN;
+        while (i >= t->k_offsets[text + 1]) text++;
+        if (!t->x || i - t->k_offsets[text] < t->globals) continue; /* a global token's query needs its x */
+        for (size_t c = 0; c < t->global.width; c++) t->x[i * t->global.ldx + c] = NAN;
     }
 }
 
@@ -310,7 +315,8 @@ static void check_global(const problem *t, size_t text, size_t head, size_t toke
     bool hidden[MAX_LENGTH];
     for (size_t j = 0; j < keys; j++) {
         double dot = 0, size = 0;
-        for (size_t c = 0; c < e; c++) {
+        hidden[j] = (p->causal && j > token) || (t->mask && !t->mask[first + j]);
+        for (size_t c = 0; c < e && !hidden[j]; c++) {
             double q_size, k_size;
             const double q = projected(t, t->wq, t->bq, first + token, head * e + c, &q_size);
             dot += q * projected(t, t->wk, t->bk, first + j, head * e + c, &k_size);
@@ -318,7 +324,6 @@ static void check_global(const problem *t, size_t text, size_t head, size_t toke
         }
         a[j] = dot * (double)p->scale;
         largest = fmax(largest, size * (double)p->scale);
-        hidden[j] = (p->causal && j > token) || (t->mask && !t->mask[first + j]);
     }
     softmax(a, hidden, keys);
     const double slack = unit * (2 * (double)(2 * d + e + 4) * largest + (double)keys + 16);
@@ -326,6 +331,7 @@ static void check_global(const problem *t, size_t text, size_t head, size_t toke
         double sum = 0, size = 0;
         for (size_t j = 0; j < keys; j++) {
             double v_size;
+            if (hidden[j]) continue;
             sum += a[j] * projected(t, t->wv, t->bv, first + j, head * e + c, &v_size);
             size += a[j] * v_size;
         }
@@ -546,6 +552,116 @@ static void test_nan(void **state) {
     }
 }
 
+/* ---- with Monte-Carlo values ---- */
+
+enum { VALUE_WIDTH = 24 };
+
+typedef struct projection {
+    float *x, *w, *b, *packed, *work;
+} projection;
+
+/* weights -> importance -> mca -> apply, as the encoder does; t->v becomes what mca made. */
+static void run_mca(problem *t, const fov_kernels *kernels, const projection *j, const char *method, const stored *s) {
+    const fov_attention *p = &t->p;
+    const size_t n = t->k_offsets[p->texts], d = VALUE_WIDTH;
+    size_t count;
+    const fov_method_info *const *infos = fov_values_infos(&count);
+    fov_setting setting;
+    void *bound;
+    uint64_t hashes[MAX_TEXTS] = {11, 12, 13, 14, 15};
+    double done = 0;
+    assert_int_equal(fov_setting_parse(&setting, infos, count, method, NULL), FOV_OK);
+    const fov_value_weights w = {d, p->heads, p->head_size, j->packed, j->b};
+    const fov_values_size size = {n, p->texts, t->longest, d, p->heads, p->head_size, 2};
+    void *scratch = nan_block(fov_values_mca.workspace(&size) / sizeof(float) + 16);
+    float *gemm = nan_block(2 * fov_gemm_scratch());
+    assert_int_equal(fov_values_mca.bind(&setting, &w, fov_allocator_or_default(NULL), &bound, NULL), FOV_OK);
+    run_problem(t, kernels, 2, s); /* for the importance */
+    const fov_values_run run = {kernels, &setting, &w, bound, 2, scratch, gemm, &done};
+    const fov_values values = {.texts = p->texts,
+                               .offsets = t->k_offsets,
+                               .hashes = hashes,
+                               .x = j->x,
+                               .ldx = d,
+                               .v = t->v,
+                               .ldv = p->ldv,
+                               .col_max = s->col_max,
+                               .col_energy = s->col_energy,
+                               .work = j->work};
+    fov_values_mca.forward(&run, &values);
+    run_problem(t, kernels, 2, s);
+    fov_release(fov_allocator_or_default(NULL), bound);
+    free(scratch);
+    free(gemm);
+}
+
+/* Eq. 9 in double, from the reference's importance: the share of the projection between what max (1 -+ 1e-4) gives. */
+static void check_work(const problem *t, const projection *j, double alpha) {
+    const fov_attention *p = &t->p;
+    for (size_t b = 0; b < p->texts; b++) {
+        double low[MAX_LENGTH] = {0}, high[MAX_LENGTH] = {0}, a[MAX_LENGTH], slack;
+        const size_t keys = keys_of(t, b);
+        for (size_t h = 0; h < p->heads; h++) {
+            double most[MAX_LENGTH] = {0};
+            for (size_t i = 0; i < keys; i++) {
+                local_weights(t, b, h, i, a, &slack);
+                for (size_t k = 0; k < keys; k++) most[k] = fmax(most[k], a[k]);
+            }
+            for (size_t k = 0; k < keys; k++) {
+                const double r = (double)keys * most[k] / alpha, share = 1 / (double)(VALUE_WIDTH * p->heads);
+                low[k] += share * fmin(fmax(ceil(r * r * .9998), 1), VALUE_WIDTH);
+                high[k] += share * fmin(fmax(ceil(r * r * 1.0002), 1), VALUE_WIDTH);
+            }
+        }
+        for (size_t k = 0; k < keys; k++) {
+            const double work = (double)j->work[t->k_offsets[b] + k];
+            if (!(work >= low[k] - 1e-5 && work <= high[k] + 1e-5))
+                fail_msg("token %zu of text %zu: %.6g of the projection, not %.6g to %.6g", k, b, work, low[k], high[k]);
+        }
+    }
+}
+
+static void check_exact_values(const problem *t, const projection *j) {
+    const fov_attention *p = &t->p;
+    for (size_t i = t->k_offsets[0]; i < t->k_offsets[p->texts]; i++)
+        for (size_t c = 0; c < p->heads * p->head_size; c++) {
+            double sum = (double)j->b[c], size = fabs(sum);
+            for (size_t k = 0; k < VALUE_WIDTH; k++) {
+                const double term = (double)j->x[i * VALUE_WIDTH + k] * (double)j->w[c * VALUE_WIDTH + k];
+                sum += term;
+                size += fabs(term);
+            }
+            check_near((double)t->v[i * p->ldv + c], sum, size * unit * (VALUE_WIDTH + 2), "v", 0, c, i);
+        }
+}
+
+/* Window with mca: r from the local weights, Y = A V~ for the V~ that mca made, global rows exact whatever V~ is. */
+static void test_mca(void **state) {
+    (void)state;
+    FOR_EACH_TIER(kernels)
+    for (uint64_t seed = 500; seed < 506; seed++) {
+        problem t;
+        problem_make(&t, seed, ALL_ROWS);
+        test_rng rng = {seed};
+        const size_t c = t.p.heads * t.p.head_size, n = t.k_offsets[t.p.texts], e = t.p.head_size;
+        projection j = {random_rows(&rng, 0, n, VALUE_WIDTH, VALUE_WIDTH, 1), random_rows(&rng, 0, c, VALUE_WIDTH, VALUE_WIDTH, 1),
+                        random_rows(&rng, 0, 1, c, c, 1), nan_block(t.p.heads * fov_packed_size(e, VALUE_WIDTH)), nan_block(n)};
+        for (size_t h = 0; h < t.p.heads; h++)
+            kernels->pack_t(j.w + h * e * VALUE_WIDTH, VALUE_WIDTH, e, VALUE_WIDTH, j.packed + h * fov_packed_size(e, VALUE_WIDTH));
+        stored s = stored_make(&t);
+        run_mca(&t, kernels, &j, "mca:alpha=1", &s);
+        check_work(&t, &j, 1);
+        check_outputs(&t);
+        run_mca(&t, kernels, &j, "mca:alpha=1e-9", &s);
+        if (!t.mask) check_exact_values(&t, &j); /* a key that is not there has no importance, so one draw */
+        check_outputs(&t);
+        stored_free(&s);
+        float *blocks[] = {j.x, j.w, j.b, j.packed, j.work};
+        for (size_t i = 0; i < 5; i++) free(blocks[i]);
+        problem_free(&t);
+    }
+}
+
 /* Memory of stored weights is linear in T; a window over everything is no larger than the dense matrix. */
 static void test_floats(void **state) {
     (void)state;
@@ -572,7 +688,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reference), cmocka_unit_test(test_threads), cmocka_unit_test(test_alone),
         cmocka_unit_test(test_subset),    cmocka_unit_test(test_nan),     cmocka_unit_test(test_floats),
-        cmocka_unit_test(test_cost),
+        cmocka_unit_test(test_mca),       cmocka_unit_test(test_cost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,20 +4,23 @@
     compare.py [--full | --quick] [--shared DIR] PROGRAM [NAME...]
 
 DIR (default: FOV_SHARED, else shared beside the project) has models/assemble.py, models/expected/*.json and data. Each
-checkpoint is assembled into a temporary folder and deleted after its turn. Logits of the first 64 examples (imdb: 4
-reviews) to 1e-4 (YOSO: 1e-3); --full: also the whole dev set, its token count and its metric to one example (correlations: 1e-4).
---quick: the bundled model, one BERT and one DistilBERT. Exit codes: 0 equal, 1 not, 77 the material or numpy is missing.
+checkpoint is assembled into a temporary folder and deleted after its turn. Logits of the first 64 examples (long
+texts: 4) to 1e-4 (YOSO: 1e-3); --full: also the whole dev set, its token count and its metric to one example (correlations: 1e-4).
+--quick: the bundled model, one BERT, one DistilBERT, one Longformer. Exit codes: 0 equal, 1 not,
+77 the material or numpy is missing.
 """
 import argparse, importlib.util, json, lzma, os, subprocess, sys, tempfile
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TASKS = ('cola', 'sst2', 'mrpc', 'stsb', 'rte')
 NAMES = ['tiny-sentiment', *(f'bert-base-uncased-{t}' for t in TASKS), 'bert-base-uncased-imdb',
-         *(f'distilbert-6-{t}' for t in TASKS[:4]), 'bert-base-uncased', 'bert-yoso-sst2', 'bert-yoso-imdb',
-         'bert-fastmax2-sst2', 'bert-fastmax2-imdb']
-QUICK = ['tiny-sentiment', 'bert-base-uncased-mrpc', 'distilbert-6-stsb']
+         *(f'distilbert-6-{t}' for t in TASKS[:4]), 'bert-base-uncased', *(f'longformer-4096-{t}' for t in ('imdb', 'hnd', 'aapd')),
+         'bert-yoso-sst2', 'bert-yoso-imdb', 'bert-fastmax2-sst2', 'bert-fastmax2-imdb']
+QUICK = ['tiny-sentiment', 'bert-base-uncased-mrpc', 'distilbert-6-stsb', 'longformer-4096-hnd']
+DATA = {'imdb': 'imdb/test.jsonl.xz', 'aapd': 'aapd/text_test', 'hnd': 'hnd/articles-training-byarticle-20181122.xml'}
 TOLERANCE, YOSO_TOLERANCE, REVIEWS = 1e-4, 1e-3, 4  # arccos is steep near 1
-METRICS = {'accuracy': 'accuracy', 'f1': 'f1', 'matthews': 'mcc', 'mcc': 'mcc', 'pearson': 'pearson', 'spearman': 'spearman'}
+METRICS = {'accuracy': 'accuracy', 'f1': 'f1', 'matthews': 'mcc', 'mcc': 'mcc', 'pearson': 'pearson', 'spearman': 'spearman',
+           'micro_f1': 'micro_f1'}
 
 
 class Different(Exception): pass
@@ -51,7 +54,7 @@ def compare_metric(report, expected):
         if key not in expected['metric']: continue
         want, got = expected['metric'][key], figure['mean']
         # One example changes an accuracy by 1 / n; F1 and MCC, ratios of counts, by at most about four times that.
-        step = {'accuracy': 1, 'f1': 4, 'mcc': 4}.get(key)
+        step = {'accuracy': 1, 'f1': 4, 'mcc': 4, 'micro_f1': 4}.get(key)
         if not abs(got - want) <= (step / expected['examples'] + 1e-6 if step else 1e-4):
             raise Different(f'{name} is {got:.6f}, not {want:.6f}')
         said.append(f'{name} {got:.4f}')
@@ -62,11 +65,15 @@ def compare_metric(report, expected):
 
 
 def compare_task(cli, shared, folder, expected, task, full, work, tolerance):
-    data = f'{shared}/data/imdb/test.jsonl.xz' if task == 'imdb' else f'{shared}/data/glue/{task}/dev.tsv'
+    data = f'{shared}/data/{DATA.get(task) or f"glue/{task}/dev.tsv"}'
     out, dump = os.path.join(work, 'report.json'), os.path.join(work, 'dump.jsonl')
-    limit = ['--limit', str(expected['examples'])] if full and task == 'imdb' else [] if full else ['--limit', '64']
-    program(cli, 'eval', '--task', task, '--data', data, '--model', folder, '--json', out, '--dump', dump, '--quiet', *limit)
+    limit = str(expected['examples'] if full else 64 if task not in DATA else REVIEWS)
+    extra = ['--max-length', str(expected['max_length'])] if task in DATA else []
+    if task == 'hnd': extra += ['--ids', f'{shared}/models/expected/hnd-dev-ids.json']
+    program(cli, 'eval', '--task', task, '--data', data, '--model', folder, '--json', out, '--dump', dump, '--quiet', '--limit',
+            limit, *extra)
     rows = read_lines(dump)
+    if not full and task in DATA: expected = {**expected, 'logits': expected['logits'][:REVIEWS]}
     for row, ids in zip(rows, expected['input_ids']):
         if row['tokens'] != len(ids): raise Different(f'{row["tokens"]} tokens, not {len(ids)}')
     said = compare_logits([r['logits'] for r in rows], expected['logits'], tolerance)
@@ -78,8 +85,8 @@ def compare_reviews(cli, shared, folder, expected, tolerance):
     """The first reviews as lines: they are long, and eval would run as many positive ones."""
     with lzma.open(f'{shared}/data/imdb/test.jsonl.xz', 'rt') as f:
         texts = [' '.join(json.loads(next(f))['text'].replace('<br />', ' ').split()) for _ in range(REVIEWS)]
-    rows = [json.loads(line) for line in program(cli, 'classify', '--model', folder, '--format', 'jsonl',
-                                                 text='\n'.join(texts) + '\n').splitlines()]
+    rows = [json.loads(line) for line in program(cli, 'classify', '--model', folder, '--format', 'jsonl', '--max-length',
+                                                 str(expected['max_length']), text='\n'.join(texts) + '\n').splitlines()]
     return compare_logits([r['logits'] for r in rows], expected['logits'][:REVIEWS], tolerance)
 
 

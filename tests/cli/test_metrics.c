@@ -73,17 +73,17 @@ static void test_bootstrap(void **state) {
     for (size_t i = 0; i < N; i++) predicted[i] = i % 5 != 0;
     for (size_t i = 0; i < N; i++) gold[i] = 1;
     interval a, b;
-    assert_int_equal(metric_bootstrap(metric_accuracy, gold, predicted, N, 1000, &a), 0);
+    assert_int_equal(metric_bootstrap(metric_accuracy, gold, predicted, N, 1, 1000, &a), 0);
     double half = 1.96 * sqrt(.8 * .2 / N);
     assert_near(a.mean, .8, 1e-15);
     assert_near(a.low, .8 - half, .3 * half);
     assert_near(a.high, .8 + half, .3 * half);
-    assert_int_equal(metric_bootstrap(metric_accuracy, gold, predicted, N, 1000, &b), 0);
+    assert_int_equal(metric_bootstrap(metric_accuracy, gold, predicted, N, 1, 1000, &b), 0);
     assert_memory_equal(&a, &b, sizeof a); /* a fixed seed */
-    assert_int_equal(metric_bootstrap(metric_spearman, gold9, predicted9, NINE, 500, &a), 0);
+    assert_int_equal(metric_bootstrap(metric_spearman, gold9, predicted9, NINE, 1, 500, &a), 0);
     assert_near(a.mean, 0.8804705288710403, 1e-14);
     assert_true(a.low < a.mean && a.mean < a.high && a.high <= 1);
-    assert_int_equal(metric_bootstrap(metric_accuracy, gold, predicted, 0, 10, &a), 0);
+    assert_int_equal(metric_bootstrap(metric_accuracy, gold, predicted, 0, 1, 10, &a), 0);
     assert_true(isnan(a.mean));
 }
 

@@ -15,6 +15,12 @@ static const char *binary(const void *context, size_t index) {
     return index < 2 ? names[index] : NULL;
 }
 
+static const char *subject(const void *context, size_t index) {
+    (void)context;
+    static const char *const names[] = {"cs.IT", "math.IT", "cs.AI"};
+    return index < 3 ? names[index] : NULL;
+}
+
 typedef struct row {
     const char *a, *b;
     double gold;
@@ -38,7 +44,7 @@ static void check_file(const char *task_name, const char *text, label_names name
     dataset data;
     folder_make(&f);
     folder_write_text(&f, "data", text);
-    assert_int_equal(dataset_read(&data, task_find(task_name), folder_path(&f, "data"), names, NULL, limit), 0);
+    assert_int_equal(dataset_read(&data, task_find(task_name), folder_path(&f, "data"), NULL, names, NULL, limit), 0);
     check_rows(&data, rows, count);
     dataset_free(&data);
     folder_remove(&f);
@@ -62,7 +68,7 @@ static void test_headers(void **state) {
         "0\t1\t1n\tfiction\tp\tp\tp\tp\tFirst.\tSecond.\tneutral\tneutral\tneutral\r\n"
         "1\t1\t1n\tfiction\tp\tp\tp\tp\tThird.\tFourth.\tneutral\tcontradiction\t-\r\n"
         "2\t1\t1n\tfiction\tp\tp\tp\tp\tFifth.\tSixth.\tneutral\tcontradiction\tcontradiction\r\n");
-    assert_int_equal(dataset_read(&data, task_find("mnli"), folder_path(&f, "data"), entailment, NULL, 0), 0);
+    assert_int_equal(dataset_read(&data, task_find("mnli"), folder_path(&f, "data"), NULL, entailment, NULL, 0), 0);
     check_rows(&data, (const row[]){{"First.", "Second.", 1}, {"Fifth.", "Sixth.", 2}}, 2);
     assert_int_equal(data.dropped, 1);
     dataset_free(&data);
@@ -97,13 +103,83 @@ static void test_imdb(void **state) {
     check_file("imdb", lines, binary, 3, (const row[]){{"one  two", NULL, 0}, {"three ", NULL, 0}, {"<br \xc3\xa9", NULL, 1}}, 3);
 }
 
+static const char subjects[] = "cs.AI cs.IT\ncs.IT\n\n";
+
+static void test_lines(void **state) {
+    (void)state;
+    folder f;
+    dataset data;
+    folder_make(&f);
+    folder_write_text(&f, "text_test", "first abstract\nsecond\nthird\n");
+    folder_write_text(&f, "label_test", subjects);
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "text_test"), NULL, subject, NULL, 0), 0);
+    assert_int_equal(data.columns, 3);
+    assert_int_equal(data.count, 3);
+    static const double gold[] = {1, 0, 1, 1, 0, 0, 0, 0, 0};
+    assert_memory_equal(data.gold, gold, sizeof gold);
+    assert_int_equal(data.texts[1].a_size, 6);
+    assert_memory_equal(data.texts[1].a, "second", 6);
+    dataset_free(&data);
+    folder_write_text(&f, "label_test", "cs.AI\ncs.IT\n"); /* a line short */
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "text_test"), NULL, subject, NULL, 0), 1);
+    folder_write_text(&f, "label_test", "cs.AI\ncs.XX\n\n"); /* no such class */
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "text_test"), NULL, subject, NULL, 0), 1);
+    folder_write_text(&f, "other", "x\n"); /* no name for the labels */
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "other"), NULL, subject, NULL, 0), 1);
+    folder_remove(&f);
+}
+
+/* Tags, references and white space as in SemEval's files; ids choose and order. */
+static void test_articles(void **state) {
+    (void)state;
+    static const char truth[] = "<articles>\n<article hyperpartisan=\"true\" id=\"02\" url=\"a?id=\"/>\n"
+                                "<article hyperpartisan='false' id='01'/></articles>\n";
+    folder f;
+    dataset data;
+    folder_make(&f);
+    folder_write_text(&f, "articles-x.xml",
+                      "<?xml version=\"1.0\"?><articles>\n<article id=\"01\" title=\"Left &amp; right: id='7' &gt; \">\n"
+                      " One<p>two\n  <!-- <p> > --> <a href=\"x>y\">thr&#101;e</a>,</p> &#x1F525;</article>\n"
+                      "\t<article\n\tid=\"02\" title=\"T\"><p/>&quot;x&lt;&quot;</article>\n</articles>\n");
+    folder_write_text(&f, "ground-truth-x.xml", truth);
+    folder_write_text(&f, "ids.json", "[\"02\", \"01\"]");
+    folder_write_text(&f, "bad.json", "[\"03\"]");
+    char path[1100];
+    snprintf(path, sizeof path, "%s", folder_path(&f, "articles-x.xml"));
+    static const row first = {"Left & right: id='7' > . One two three , \xf0\x9f\x94\xa5", NULL, 0},
+                     second = {"T. \"x<\"", NULL, 1};
+    assert_int_equal(dataset_read(&data, task_find("hnd"), path, NULL, binary, NULL, 0), 0);
+    check_rows(&data, (const row[]){first, second}, 2);
+    dataset_free(&data);
+    assert_int_equal(dataset_read(&data, task_find("hnd"), path, folder_path(&f, "ids.json"), binary, NULL, 0), 0);
+    check_rows(&data, (const row[]){second, first}, 2);
+    dataset_free(&data);
+    assert_int_equal(dataset_read(&data, task_find("hnd"), path, folder_path(&f, "bad.json"), binary, NULL, 0), 1);
+    folder_write_text(&f, "ground-truth-x.xml", "<article id=\"01\" hyperpartisan=\"true\"/>");
+    assert_int_equal(dataset_read(&data, task_find("hnd"), path, NULL, binary, NULL, 0), 1); /* 02 is not judged */
+    static const char *const bad[] = {"",
+                                      "<articles></articles>",
+                                      "<article id=\"01\" title=\"T\">cut",
+                                      "<article id=\"01\"",
+                                      "<article title=\"T\">x</article>",
+                                      "<article id=\"01\">&nbsp;</article>",
+                                      "<article id=\"01\"><article id=\"02\"></article></article>"};
+    folder_write_text(&f, "ground-truth-x.xml", truth);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        folder_write_text(&f, "articles-x.xml", bad[i]);
+        assert_int_equal(dataset_read(&data, task_find("hnd"), path, NULL, binary, NULL, 0), 1);
+    }
+    assert_int_equal(dataset_read(&data, task_find("sst2"), path, "ids", binary, NULL, 0), 2); /* --ids is for articles */
+    folder_remove(&f);
+}
+
 /* The message goes to stderr; what it says is checked in cli.sh. */
 static void check_refused(const char *task_name, const char *text) {
     folder f;
     dataset data;
     folder_make(&f);
     folder_write_text(&f, "data", text);
-    assert_int_equal(dataset_read(&data, task_find(task_name), folder_path(&f, "data"), binary, NULL, 0), 1);
+    assert_int_equal(dataset_read(&data, task_find(task_name), folder_path(&f, "data"), NULL, binary, NULL, 0), 1);
     assert_null(data.texts);
     assert_null(data.gold);
     folder_remove(&f);
@@ -127,7 +203,7 @@ static void test_refusals(void **state) {
     check_refused("imdb", "\xfd"
                           "7zXZ"); /* no magic, no JSON */
     dataset data;
-    assert_int_equal(dataset_read(&data, task_find("sst2"), "/nonexistent/dev.tsv", binary, NULL, 0), 1);
+    assert_int_equal(dataset_read(&data, task_find("sst2"), "/nonexistent/dev.tsv", NULL, binary, NULL, 0), 1);
 }
 
 static void test_table(void **state) {
@@ -140,7 +216,7 @@ static void test_table(void **state) {
         assert_true(t->metric_count >= 1 && t->metric_count <= 3);
         for (size_t m = 0; m < t->metric_count; m++) assert_non_null(t->metrics[m].value);
     }
-    assert_int_equal(count, 10);
+    assert_int_equal(count, 12);
     assert_null(name_task(count));
     assert_null(task_find("nothing"));
 }
@@ -151,9 +227,11 @@ static void test_published(void **state) {
     static const struct {
         const char *task, *file;
         size_t count;
-    } sets[] = {{"cola", "glue/cola/dev.tsv", 1043}, {"sst2", "glue/sst2/dev.tsv", 872},    {"mrpc", "glue/mrpc/dev.tsv", 408},
-                {"stsb", "glue/stsb/dev.tsv", 1500}, {"rte", "glue/rte/dev.tsv", 277},      {"wnli", "glue/wnli/dev.tsv", 71},
-                {"stsb", "stsb/sts-test.tsv", 1379}, {"imdb", "imdb/test.jsonl.xz", 25000}, {"mrpc", "glue/mrpc/train.tsv", 3668}};
+    } sets[] = {{"cola", "glue/cola/dev.tsv", 1043},   {"sst2", "glue/sst2/dev.tsv", 872},
+                {"mrpc", "glue/mrpc/dev.tsv", 408},    {"stsb", "glue/stsb/dev.tsv", 1500},
+                {"rte", "glue/rte/dev.tsv", 277},      {"wnli", "glue/wnli/dev.tsv", 71},
+                {"stsb", "stsb/sts-test.tsv", 1379},   {"imdb", "imdb/test.jsonl.xz", 25000},
+                {"mrpc", "glue/mrpc/train.tsv", 3668}, {"hnd", "hnd/articles-training-byarticle-20181122.xml", 645}};
     const char *shared = getenv("FOV_SHARED");
     char path[600];
     if (!shared) shared = FOV_SOURCE_DIR "/../shared";
@@ -161,13 +239,13 @@ static void test_published(void **state) {
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         dataset data;
         snprintf(path, sizeof path, "%s/data/%s", shared, sets[i].file);
-        assert_int_equal(dataset_read(&data, task_find(sets[i].task), path, binary, NULL, 0), 0);
+        assert_int_equal(dataset_read(&data, task_find(sets[i].task), path, NULL, binary, NULL, 0), 0);
         assert_int_equal(data.count, sets[i].count);
         dataset_free(&data);
     }
     dataset data;
     snprintf(path, sizeof path, "%s/data/imdb/test.jsonl.xz", shared);
-    assert_int_equal(dataset_read(&data, task_find("imdb"), path, binary, NULL, 200), 0);
+    assert_int_equal(dataset_read(&data, task_find("imdb"), path, NULL, binary, NULL, 200), 0);
     double positive = 0;
     for (size_t i = 0; i < data.count; i++) positive += data.gold[i];
     assert_int_equal(data.count, 200);
@@ -177,8 +255,9 @@ static void test_published(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_headers),  cmocka_unit_test(test_without_header), cmocka_unit_test(test_imdb),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_table),          cmocka_unit_test(test_published),
+        cmocka_unit_test(test_headers), cmocka_unit_test(test_without_header), cmocka_unit_test(test_imdb),
+        cmocka_unit_test(test_lines),   cmocka_unit_test(test_articles),       cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_table),   cmocka_unit_test(test_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -91,7 +91,7 @@ static bool embeds(const bench *b) {
 int bench_texts(bench *b, const task *t, const char *path, size_t limit) {
     int code = 0;
     if (t) {
-        code = dataset_read(&b->data, t, path, engine_label, b->engine.model, limit);
+        code = dataset_read(&b->data, t, path, NULL, engine_label, b->engine.model, limit);
         b->texts = b->data.texts;
         b->text_count = b->data.count;
     } else {

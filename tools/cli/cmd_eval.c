@@ -11,7 +11,7 @@
 
 typedef struct settings {
     shared_settings shared;
-    const char *task, *data, *json, *dump;
+    const char *task, *data, *ids, *json, *dump;
     uint64_t seeds, limit;
 } settings;
 
@@ -103,6 +103,15 @@ static void print_table(const evaluation *v, const engine *e, const settings *s,
            s->shared.threads ? (unsigned)s->shared.threads : machine->threads);
 }
 
+/* A class or score; multi-label: the list of classes. */
+static json_t *pack_answer(const evaluation *v, const double *answers, size_t i) {
+    if (!v->task->multi_label) return json_number(answers[i]);
+    json_t *classes = json_array();
+    for (size_t c = 0; c < v->data.columns; c++)
+        if (answers[i * v->data.columns + c] > 0) json_array_append_new(classes, json_integer((json_int_t)c));
+    return classes;
+}
+
 /* {"logits": [..], "gold", "prediction", "tokens"} per example, in the file's order. */
 static int write_dump(output *out, const evaluation *v) {
     int code = 0;
@@ -110,8 +119,8 @@ static int write_dump(output *out, const evaluation *v) {
         json_t *logits = json_array();
         for (size_t j = 0; j < v->outputs; j++) json_array_append_new(logits, json_number((double)v->logits[i * v->outputs + j]));
         code = output_json(out,
-                           json_pack("{s:o, s:o, s:o, s:I}", "logits", logits, "gold", json_number(v->data.gold[i]), "prediction",
-                                     json_number(v->predicted[i]), "tokens", (json_int_t)v->infos[i].tokens),
+                           json_pack("{s:o, s:o, s:o, s:I}", "logits", logits, "gold", pack_answer(v, v->data.gold, i),
+                                     "prediction", pack_answer(v, v->predicted, i), "tokens", (json_int_t)v->infos[i].tokens),
                            JSON_LINE);
     }
     return code;
@@ -137,7 +146,7 @@ static int evaluate(const settings *given, output *json, output *dump) {
         s.shared.max_length = length && length < e.info->max_length ? length : e.info->max_length;
     }
     if (!code) code = engine_session(&e, &s.shared, NULL); /* settings are checked before the data is read */
-    if (!code) code = dataset_read(&v.data, v.task, s.data, engine_label, e.model, (size_t)s.limit);
+    if (!code) code = dataset_read(&v.data, v.task, s.data, s.ids, engine_label, e.model, (size_t)s.limit);
     if (!code) code = evaluation_run(&v, &e, &s.shared, (size_t)s.seeds);
     if (!code && s.dump) code = write_dump(dump, &v);
     if (!code && s.json) code = output_json(json, pack_report(&v, &e, &s, &machine), JSON_PAGES);
@@ -162,7 +171,9 @@ static int run(void *given) {
 
 static const option options[] = {
     {"task", 0, OPTION_CHOICE, FIELD(task), NULL, NULL, "the task: its columns, labels and metric", 0, 0, HINT_NAMES, name_task},
-    {"data", 'd', OPTION_TEXT, FIELD(data), "FILE", NULL, "the task's official file (.tsv; imdb: .jsonl or .jsonl.xz)", 0, 0,
+    {"data", 'd', OPTION_TEXT, FIELD(data), "FILE", NULL,
+     "the task's official file (.tsv; imdb: .jsonl[.xz]; hnd: articles-*.xml; aapd: text_*)", 0, 0, HINT_FILE, 0},
+    {"ids", 0, OPTION_TEXT, FIELD(ids), "FILE", NULL, "hnd: only the articles of this JSON list of ids, in its order", 0, 0,
      HINT_FILE, 0},
     {"seeds", 0, OPTION_NUMBER, FIELD(seeds), "N", "1", "repeat a random method with seeds --seed, --seed + 1, ...", 1, 10000,
      HINT_NONE, 0},

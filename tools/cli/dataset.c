@@ -1,8 +1,8 @@
 /* dataset.c: reads a task's file into texts and gold labels. Tab-separated files are read with quoting off, as GLUE's are meant
  * to be; columns are found by the header's names where there is a header. */
+#include "dataset.h"
 #include "input.h"
 #include "report.h"
-#include "tasks.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -12,29 +12,11 @@
 #include <string.h>
 #include <strings.h>
 
-typedef struct slice {
-    const char *text;
-    size_t size;
-} slice;
-
-typedef struct builder {
-    dataset *data;
-    const task *task;
-    label_names label;
-    const void *context; /* of label */
-    const char *path;
-    size_t line, limit;
-    size_t room, used, bytes_room;
-    size_t *ends;     /* per example: end of a, end of b */
-    size_t halves[2]; /* of a balanced choice: examples of class 0 and 1 taken */
-    int column_a, column_b, column_label, columns;
-} builder;
-
 static int grow(builder *b, size_t extra) {
     dataset *d = b->data;
     if (d->count == b->room) {
         size_t room = b->room ? 2 * b->room : 1024;
-        double *gold = realloc(d->gold, room * sizeof *gold);
+        double *gold = realloc(d->gold, room * d->columns * sizeof *gold);
         if (gold) d->gold = gold;
         size_t *ends = realloc(b->ends, 2 * room * sizeof *ends);
         if (ends) b->ends = ends;
@@ -51,7 +33,7 @@ static int grow(builder *b, size_t extra) {
     return 0;
 }
 
-static int append(builder *b, slice first, slice second, double gold) {
+int dataset_append(builder *b, slice first, slice second, const double *gold) {
     dataset *d = b->data;
     if (grow(b, first.size + second.size)) return EXIT_FAILED;
     if (first.size) memcpy(d->bytes + b->used, first.text, first.size);
@@ -60,7 +42,8 @@ static int append(builder *b, slice first, slice second, double gold) {
     if (second.size) memcpy(d->bytes + b->used, second.text, second.size);
     b->used += second.size;
     b->ends[2 * d->count + 1] = b->used;
-    d->gold[d->count++] = gold;
+    memcpy(d->gold + d->count * d->columns, gold, d->columns * sizeof *gold);
+    d->count++;
     return 0;
 }
 
@@ -78,8 +61,7 @@ static void label_list(const builder *b, char *text, size_t size) {
     }
 }
 
-/* A label's class: by the model's names (letter case apart), else as a number. */
-static int class_of(const builder *b, slice field, double *gold) {
+int dataset_class(const builder *b, slice field, double *gold) {
     char word[100], known[200];
     snprintf(word, sizeof word, "%.*s", field.size < 99 ? (int)field.size : 99, field.text);
     const char *name;
@@ -159,8 +141,8 @@ static int read_row(builder *b, slice line) {
         return 0;
     }
     double gold;
-    int code = t->regression ? score_of(b, label, &gold) : class_of(b, label, &gold);
-    return code ? code : append(b, a, second, gold);
+    int code = t->regression ? score_of(b, label, &gold) : dataset_class(b, label, &gold);
+    return code ? code : dataset_append(b, a, second, &gold);
 }
 
 /* "<br />" becomes one blank, in place; returns the new size. */
@@ -193,13 +175,13 @@ static int read_json(builder *b, slice line) {
     } else {
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(label));
         const char *word = json_is_string(label) ? json_string_value(label) : number;
-        code = class_of(b, (slice){word, strlen(word)}, &gold);
+        code = dataset_class(b, (slice){word, strlen(word)}, &gold);
     }
     int side = gold == 1;
     size_t most = b->limit ? (b->limit + !side) / 2 : SIZE_MAX;
     if (!code && b->halves[side] < most) {
         size_t before = b->used;
-        code = append(b, (slice){json_string_value(text), json_string_length(text)}, (slice){NULL, 0}, gold);
+        code = dataset_append(b, (slice){json_string_value(text), json_string_length(text)}, (slice){NULL, 0}, &gold);
         if (!code) {
             b->used = before + unbreak(b->data->bytes + before, b->used - before);
             b->ends[2 * b->data->count - 2] = b->ends[2 * b->data->count - 1] = b->used;
@@ -227,24 +209,37 @@ static int finish(builder *b) {
     return 0;
 }
 
-int dataset_read(dataset *data, const task *t, const char *path, label_names label, const void *context, size_t limit) {
-    *data = (dataset){0};
-    builder b = {.data = data, .task = t, .label = label, .context = context, .path = path, .limit = limit};
+static int read_rows(builder *b) {
+    const task *t = b->task;
     reader *r = NULL;
-    int code = reader_open(&r, path, NULL), got = 1;
-    while (!code && !(limit && data->count >= limit)) {
+    int code = reader_open(&r, b->path, NULL), got = 1;
+    while (!code && !(b->limit && b->data->count >= b->limit)) {
         slice line;
         got = reader_line(r, &line.text, &line.size);
         if (got <= 0) break;
-        b.line = reader_number(r);
+        b->line = reader_number(r);
         bool is_header = false;
-        if (!t->json_lines && b.line == 1) code = find_columns(&b, line, &is_header);
+        if (t->format == FORMAT_ROWS && b->line == 1) code = find_columns(b, line, &is_header);
         if (code || is_header || !line.size) continue; /* GLUE files may end in an empty line */
-        code = t->json_lines ? read_json(&b, line) : read_row(&b, line);
+        code = t->format == FORMAT_JSON ? read_json(b, line) : read_row(b, line);
     }
     if (!code && got < 0) code = EXIT_FAILED;
-    if (!code) code = finish(&b);
     reader_close(r);
+    return code;
+}
+
+int dataset_read(dataset *data, const task *t, const char *path, const char *ids, label_names label, const void *context,
+                 size_t limit) {
+    *data = (dataset){.columns = 1};
+    builder b = {.data = data, .task = t, .label = label, .context = context, .path = path, .ids = ids, .limit = limit};
+    if (ids && t->format != FORMAT_ARTICLES)
+        return complain(EXIT_USAGE, "--ids: the examples of task %s have no ids: leave it out", t->name);
+    if (t->multi_label) data->columns = 0;
+    while (t->multi_label && label(context, data->columns)) data->columns++;
+    int code = t->format == FORMAT_LINES      ? dataset_read_lines(&b)
+               : t->format == FORMAT_ARTICLES ? dataset_read_articles(&b)
+                                              : read_rows(&b);
+    if (!code) code = finish(&b);
     free(b.ends);
     if (code) dataset_free(data);
     return code;

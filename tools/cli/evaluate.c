@@ -11,10 +11,14 @@ enum { BOOTSTRAP_ROUNDS = 1000 };
 
 int evaluation_check(const engine *e, const task *t) {
     fov_head head = e->info->head;
-    bool fits = t->regression ? head == FOV_HEAD_REGRESSION || head == FOV_HEAD_NONE : head == FOV_HEAD_SINGLE_LABEL;
+    bool fits = t->regression ? head == FOV_HEAD_REGRESSION || head == FOV_HEAD_NONE
+                              : head == (t->multi_label ? FOV_HEAD_MULTI_LABEL : FOV_HEAD_SINGLE_LABEL);
     if (fits) return 0;
     return complain(EXIT_FAILED, "%s: its head (%s) does not fit task %s: give a --model with a %s head", e->info->name,
-                    head_name(head), t->name, t->regression ? "regression" : "single-label");
+                    head_name(head), t->name,
+                    t->regression    ? "regression"
+                    : t->multi_label ? "multi-label"
+                                     : "single-label");
 }
 
 /* Class of the largest logit; a NaN among them makes the example wrong, not lucky. */
@@ -74,7 +78,10 @@ static int predict(evaluation *v, engine *e, progress *p) {
     }
     for (size_t i = 0; i < v->data.count; i++) {
         const float *logits = v->logits + i * v->outputs;
-        v->predicted[i] = v->task->regression ? (double)logits[0] : predict_class(logits, v->outputs);
+        if (v->task->multi_label) /* sigmoid above .5; a NaN is no label */
+            for (size_t c = 0; c < v->outputs; c++) v->predicted[i * v->outputs + c] = logits[c] > 0;
+        else
+            v->predicted[i] = v->task->regression ? (double)logits[0] : predict_class(logits, v->outputs);
     }
     return 0;
 }
@@ -100,7 +107,7 @@ static int allocate(evaluation *v, const engine *e) {
     size_t n = v->data.count;
     v->outputs = v->by_cosine ? 1 : e->info->labels;
     v->logits = calloc(n * v->outputs, sizeof *v->logits);
-    v->predicted = calloc(n, sizeof *v->predicted);
+    v->predicted = calloc(n * v->data.columns, sizeof *v->predicted);
     v->infos = calloc(n, sizeof *v->infos);
     v->figures = calloc(EVALUATION_METRICS * v->seeds, sizeof *v->figures);
     return v->logits && v->predicted && v->infos && v->figures ? 0 : complain_memory();
@@ -111,7 +118,8 @@ static int conclude(evaluation *v) {
         interval *out = &v->intervals[m];
         if (v->seeds > 1)
             *out = metric_over_seeds(v->figures + m * v->seeds, v->seeds);
-        else if (metric_bootstrap(v->metrics[m].value, v->data.gold, v->predicted, v->data.count, BOOTSTRAP_ROUNDS, out))
+        else if (metric_bootstrap(v->metrics[m].value, v->data.gold, v->predicted, v->data.count, v->data.columns, BOOTSTRAP_ROUNDS,
+                                  out))
             return complain_memory();
     }
     return 0;
@@ -126,7 +134,7 @@ int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, si
     v->seeds = engine_is_random(e) ? seeds : 1; /* without draws every seed gives the same figures */
     if (v->seeds < seeds && !settings->quiet) remark("no method here draws: one seed is enough");
     int code = allocate(v, e);
-    double *scratch = code ? NULL : malloc(v->data.count * METRIC_SCRATCH * sizeof *scratch);
+    double *scratch = code ? NULL : malloc(v->data.count * v->data.columns * METRIC_SCRATCH * sizeof *scratch);
     if (!code && !scratch) code = complain_memory();
     progress p;
     for (size_t i = 0; i < v->seeds && !code; i++) {
@@ -141,7 +149,8 @@ int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, si
         fov_session_get_stats(e->session, &stats);
         add_stats(&v->stats, &stats, (double)v->seeds);
         for (size_t m = 0; m < v->metric_count && !code; m++)
-            v->figures[m * v->seeds + i] = v->metrics[m].value(v->data.gold, v->predicted, v->data.count, scratch);
+            v->figures[m * v->seeds + i] =
+                v->metrics[m].value(v->data.gold, v->predicted, v->data.count * v->data.columns, scratch);
     }
     free(scratch);
     return code ? code : conclude(v);

@@ -13,7 +13,7 @@ typedef struct evaluation {
     bool by_cosine;    /* an embedding model on a similarity task: Spearman of cosines */
     size_t outputs;    /* logits per example */
     float *logits;     /* [count, outputs] of the last seed */
-    double *predicted; /* [count] of the last seed */
+    double *predicted; /* as data.gold, of the last seed */
     fov_text_info *infos;
     size_t seeds;
     size_t metric_count;

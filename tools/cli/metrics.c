@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 double metric_accuracy(const double *gold, const double *predicted, size_t n, double *scratch) {
     (void)scratch;
@@ -117,22 +118,24 @@ static double quantile(const double *sorted, size_t n, double q) {
     return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
 }
 
-int metric_bootstrap(metric_function value, const double *gold, const double *predicted, size_t n, size_t rounds, interval *out) {
+int metric_bootstrap(metric_function value, const double *gold, const double *predicted, size_t n, size_t columns, size_t rounds,
+                     interval *out) {
     *out = (interval){NAN, NAN, NAN};
     if (!n || !rounds) return 0;
-    double *work = malloc((n * (2 + METRIC_SCRATCH) + rounds) * sizeof *work);
+    const size_t cells = n * columns;
+    double *work = malloc((cells * (2 + METRIC_SCRATCH) + rounds) * sizeof *work);
     if (!work) return -1;
-    double *g = work, *p = g + n, *scratch = p + n, *figures = scratch + METRIC_SCRATCH * n;
-    out->mean = value(gold, predicted, n, scratch);
+    double *g = work, *p = g + cells, *scratch = p + cells, *figures = scratch + METRIC_SCRATCH * cells;
+    out->mean = value(gold, predicted, cells, scratch);
     uint64_t state = 20220222;
     size_t kept = 0;
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < n; i++) {
             size_t pick = (size_t)(((splitmix(&state) >> 32) * (uint64_t)n) >> 32);
-            g[i] = gold[pick];
-            p[i] = predicted[pick];
+            memcpy(g + i * columns, gold + pick * columns, columns * sizeof *g);
+            memcpy(p + i * columns, predicted + pick * columns, columns * sizeof *p);
         }
-        double figure = value(g, p, n, scratch);
+        double figure = value(g, p, cells, scratch);
         if (!isnan(figure)) figures[kept++] = figure; /* a constant resample has no correlation */
     }
     if (kept && !isnan(out->mean)) {

@@ -31,9 +31,11 @@ typedef struct interval {
     double mean, low, high;
 } interval;
 
-/* The metric on all examples, with the 2.5 and 97.5 percentiles of `rounds` bootstrap resamples over examples (fixed seed).
+/* The metric on all examples, [n, columns], with the 2.5 and 97.5 percentiles of `rounds` bootstrap resamples over examples (fixed
+ * seed).
  * 0, or -1: out of memory. */
-int metric_bootstrap(metric_function value, const double *gold, const double *predicted, size_t n, size_t rounds, interval *out);
+int metric_bootstrap(metric_function value, const double *gold, const double *predicted, size_t n, size_t columns, size_t rounds,
+                     interval *out);
 /* Mean of `n` >= 2 figures with mean +- t(.975, n - 1) s / sqrt(n). */
 interval metric_over_seeds(const double *figures, size_t n);
 /* Two-sided 95 % quantile of Student's t. */

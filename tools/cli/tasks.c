@@ -1,5 +1,5 @@
-/* tasks.c: the table of evaluation tasks. GLUE: Wang et al. 2019; IMDB: Maas et al. 2011. A task is one row; readers and
- * metrics are shared. */
+/* tasks.c: the table of evaluation tasks. GLUE: Wang et al. 2019; IMDB: Maas et al. 2011; HND: Kiesel et al. 2019; AAPD: Yang et
+ * al. 2018. A task is one row; readers and metrics are shared. */
 #include "tasks.h"
 #include "names.h"
 
@@ -9,6 +9,8 @@
     { "accuracy", metric_accuracy }
 #define F1                                                                                                                         \
     { "f1", metric_f1 }
+#define MICRO_F1                                                                                                                   \
+    { "micro_f1", metric_micro_f1 }
 #define MCC                                                                                                                        \
     { "mcc", metric_mcc }
 #define PEARSON                                                                                                                    \
@@ -64,8 +66,14 @@ static const task tasks[] = {
      .title = "IMDB: sentiment of a review",
      .a = "text",
      .label = "label",
-     .json_lines = true,
+     .format = FORMAT_JSON,
      METRICS(ACCURACY, F1)},
+    {.name = "hnd", .title = "Hyperpartisan news, by article", .format = FORMAT_ARTICLES, METRICS(ACCURACY, F1)},
+    {.name = "aapd",
+     .title = "AAPD: subjects of a paper, from its abstract",
+     .format = FORMAT_LINES,
+     .multi_label = true,
+     METRICS(MICRO_F1)},
 };
 
 const task *task_at(size_t index) {

@@ -7,14 +7,22 @@
 
 #include <stdbool.h>
 
+typedef enum task_format {
+    FORMAT_ROWS,    /* tab-separated columns */
+    FORMAT_JSON,    /* {"text", "label"} per line, perhaps .xz */
+    FORMAT_LINES,   /* text_NAME and label_NAME, line by line */
+    FORMAT_ARTICLES /* SemEval-2019 task 4's XML */
+} task_format;
+
 typedef struct task {
     const char *name, *title;
     /* Column names of a file with a header (or keys of JSON lines); b is NULL for single texts. */
     const char *a, *b, *label;
     /* A file without a header: its columns at least, 0 where the format always has one; and which they are, from 0. */
     int bare_columns, bare_a, bare_b, bare_label;
-    bool regression;     /* the label is a score */
-    bool json_lines;     /* {"text", "label"} per line, perhaps .xz */
+    bool regression;  /* the label is a score */
+    bool multi_label; /* a set of classes */
+    task_format format;
     const char *dropped; /* rows with this label are no examples */
     size_t max_length;   /* default; 0: the model's limit */
     size_t metric_count;
@@ -26,7 +34,8 @@ const task *task_find(const char *name);
 
 typedef struct dataset {
     fov_text *texts;
-    double *gold; /* class id, or score */
+    double *gold;   /* [count, columns] class id, or score; multi-label: 0 or 1 for each class */
+    size_t columns; /* 1, or the number of classes */
     size_t count;
     size_t dropped;
     char *bytes;
@@ -36,8 +45,10 @@ typedef struct dataset {
 typedef const char *(*label_names)(const void *context, size_t index);
 
 /* Read the first `limit` examples (0: all) of a task file; for IMDB the first half of them negative and the rest positive. Labels
- * are looked up by name, letter case apart, then as numbers. 0 or an exit code (message printed, with line and column). */
-int dataset_read(dataset *data, const task *t, const char *path, label_names label, const void *context, size_t limit);
+ * are looked up by name, letter case apart, then as numbers. ids: a JSON list of the articles to take, or NULL. 0 or an exit code
+ * (message printed, with line and column). */
+int dataset_read(dataset *data, const task *t, const char *path, const char *ids, label_names label, const void *context,
+                 size_t limit);
 void dataset_free(dataset *data);
 
 #endif
