@@ -27,7 +27,7 @@ void fov_yoso_hasher_carve(fov_arena *arena, const fov_yoso_settings *s, size_t 
     }
     hasher->group = COLUMNS / s->tau;
     size_t columns = hasher->group * s->tau;
-    hasher->matrix = fov_arena_take(arena, fov_mul(columns, fov_add(d, 4)), sizeof(float)); /* draws come in fours */
+    hasher->matrix = fov_arena_take(arena, fov_mul(columns, d), sizeof(float));
     hasher->packed = fov_arena_take(arena, fov_mul(fov_panels(columns) * FOV_PANEL, d), sizeof(float));
     hasher->projected = fov_arena_take(arena, FOV_YOSO_ROWS * columns, sizeof(float));
     hasher->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
@@ -57,19 +57,25 @@ static float sine(float a) {
     return x * (1 + g * (-1 / 6.F + g * (1 / 120.F + g * (-1 / 5040.F + g * (1 / 362880.F + g * (-1 / 39916800.F))))));
 }
 
-/* count (rounded up to a multiple of 4) normal draws by Box and Muller, from block `block` of the stream on. */
+/* count normal draws by Box and Muller, from block `block` of the stream on; in chunks, which compilers make vectors of. */
 static void normals(const fov_rng *rng, uint32_t block, size_t count, float *to) {
-    for (size_t i = 0; i < count; i += 4, block++) {
-        uint32_t bits[4];
-        fov_philox(rng->key, (const uint32_t[4]){block, rng->counter[1], rng->counter[2], rng->counter[3]}, bits);
-        for (size_t j = 0; j < 4; j += 2) {
-            float radius = sqrtf(-2 * log_of(((float)(bits[j] >> 9) + 0.5F) * 0x1p-23F)); /* exact, never 0 or 1 */
-            float turn = (float)((int32_t)bits[j + 1] >> 8) * 0x1p-24F;                   /* [-1/2, 1/2) */
+    enum { PAIRS = 32 };
+    for (size_t at = 0; at < count; at += 2 * PAIRS) {
+        uint32_t a[PAIRS], b[PAIRS], bits[4];
+        float first[PAIRS], second[PAIRS];
+        for (size_t i = 0; i < PAIRS; i += 2, block++) {
+            fov_philox(rng->key, (const uint32_t[4]){block, rng->counter[1], rng->counter[2], rng->counter[3]}, bits);
+            a[i] = bits[0], b[i] = bits[1], a[i + 1] = bits[2], b[i + 1] = bits[3];
+        }
+        for (size_t i = 0; i < PAIRS; i++) {
+            float radius = sqrtf(-2 * log_of(((float)(int32_t)(a[i] >> 9) + 0.5F) * 0x1p-23F)); /* exact, never 0 or 1 */
+            float turn = (float)((int32_t)b[i] >> 8) * 0x1p-24F;                                /* [-1/2, 1/2) */
             float fold = turn > 0.25F ? 0.5F - turn : turn;
             fold = fold < -0.25F ? -0.5F - fold : fold;
-            to[i + j] = radius * sine(fold);
-            to[i + j + 1] = radius * sine(0.25F - fabsf(turn));
+            first[i] = radius * sine(fold);
+            second[i] = radius * sine(0.25F - fabsf(turn));
         }
+        for (size_t i = 0; i < 2 * PAIRS && at + i < count; i++) to[at + i] = i & 1 ? second[i / 2] : first[i / 2];
     }
 }
 
