@@ -59,6 +59,9 @@ size_t fov_fastmax_carve(fov_arena *arena, const fov_fastmax *f, size_t longest,
     s->features = fov_arena_take(arena, by_rows > by_keys ? by_rows : by_keys, sizeof(float));
     s->transposed = fov_arena_take(arena, fov_mul(f->d, f->block), sizeof(float));
     s->scores = fov_arena_take(arena, fov_mul(rows, f->block), sizeof(float));
+    s->packed_x = fov_arena_take(arena, fov_packed_size(f->d, f->block > f->d ? f->block : f->d), sizeof(float));
+    s->gram = fov_arena_take(arena, fov_mul(f->d, f->d), sizeof(float));
+    s->products = fov_arena_take(arena, fov_mul(rows, f->d), sizeof(float));
     s->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
     return arena->used;
 }
@@ -252,7 +255,7 @@ static const fov_param_info params[] = {
      "rows of q and k: as they are, over the text's largest norm, or to mean 0 and deviation 1"},
     {"form", FOV_PARAM_CHOICE, 0, 2, 0, FORM_AUTO, "auto|pairs|moments",
      "auto: the cheaper for the text's length; pairs is quadratic in it, moments linear"},
-    {"block", FOV_PARAM_INT, 1, 4096, 0, 128, NULL, "keys at a time: speed and memory"},
+    {"block", FOV_PARAM_INT, 1, 4096, 0, 256, NULL, "keys at a time: speed and memory"},
 };
 
 const fov_attention_row fov_attention_fastmax = {

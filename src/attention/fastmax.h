@@ -50,6 +50,7 @@ typedef struct fov_fastmax_scratch {
     fov_fastmax_moments moments;
     float *features; /* [ROWS][F], or [FEATURES][block] */
     float *transposed, *scores, *gemm;
+    float *packed_x, *gram, *products; /* sums of features: packed [D, block] or [D, D], [D][D], [ROWS][D] */
 } fov_fastmax_scratch;
 
 fov_fastmax fov_fastmax_of(const fov_setting *setting, size_t head_size);

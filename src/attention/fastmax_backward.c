@@ -124,7 +124,7 @@ static void add_moments(const work *w, const side *b, size_t j0, size_t j1) {
     for (size_t j = j0; j < j1; j += w->f.block) {
         const size_t m = j1 - j < w->f.block ? j1 - j : w->f.block;
         w->kernels->pack_n(b->w + j * w->f.d, w->f.d, m, w->f.d, w->w_n);
-        fov_fastmax_moments_add(&w->f, w->kernels, b->x + j * w->f.d, b->s + j, w->w_n, m, &w->s);
+        fov_fastmax_moments_add(&w->f, w->kernels, b->x + j * w->f.d, b == &w->k ? NULL : b->s + j, w->w_n, m, &w->s);
     }
 }
 

@@ -52,17 +52,49 @@ static void transpose(const float *x, size_t n, size_t d, size_t ld, float *to) 
         for (size_t c = 0; c < d; c++) to[c * ld + i] = x[i * d + c];
 }
 
+/* z += features summed over n keys: k_a k_b summed is K^T K, a gemm. In the engine's plain code the sums would cost a fifth of all.
+ */
+static void add_sums(const fov_fastmax *f, const fov_kernels *kernels, const float *x, size_t n, const fov_fastmax_scratch *s) {
+    const size_t d = f->d;
+    float *z = s->moments.z;
+    z[0] += (float)n;
+    for (size_t a = 0; a < d; a++) z[1 + a] += fov_fastmax_dot(s->transposed + a * f->block, NULL, n);
+    if (f->p == 1) return;
+    kernels->pack_n(x, d, n, d, s->packed_x);
+    const fov_gemm g = {.n = d, .m = d, .k = n, .x = s->transposed, .ldx = f->block, .w = s->packed_x, .y = s->gram, .ldy = d};
+    kernels->gemm_block(&g, 0, d, 0, fov_panels(d), s->gemm);
+    float *run = z + 1 + d;
+    for (size_t a = 0; a < d; run += d - a++)
+        for (size_t b = a; b < d; b++) run[b - a] += s->gram[a * d + b];
+}
+
+/* g = phi(x) z = z_0 + x . z_1 + x^T Z x / 2 with the symmetric Z of the squares: one more gemm of D columns. */
+static void read_sums(const fov_fastmax *f, const fov_kernels *kernels, const float *x, size_t n, float *g,
+                      const fov_fastmax_scratch *s) {
+    const size_t d = f->d;
+    const float *z = s->moments.z, *run = z + 1 + d;
+    for (size_t i = 0; i < n; i++) g[i] = z[0] + fov_fastmax_dot(x + i * d, z + 1, d);
+    if (f->p == 1) return;
+    for (size_t a = 0; a < d; run += d - a++)
+        for (size_t b = a; b < d; b++) s->gram[a * d + b] = s->gram[b * d + a] = run[b - a];
+    kernels->pack_n(s->gram, d, d, d, s->packed_x);
+    const fov_gemm gemm = {.n = n, .m = d, .k = d, .x = x, .ldx = d, .w = s->packed_x, .y = s->products, .ldy = d};
+    kernels->gemm_block(&gemm, 0, n, 0, fov_panels(d), s->gemm);
+    for (size_t i = 0; i < n; i++) g[i] += fov_fastmax_dot(x + i * d, s->products + i * d, d) / 2;
+}
+
 void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, const float *x, const float *share,
                              const float *packed_v, size_t n, const fov_fastmax_scratch *s) {
     const size_t ld = f->block;
     if (!n) return;
     transpose(x, n, f->d, ld, s->transposed);
+    if (!share) add_sums(f, kernels, x, n, s);
     feature it = {0, 0, 0};
     for (size_t first = 0; first < f->features; first += FOV_FASTMAX_FEATURES) {
         const size_t left = f->features - first, count = left < FOV_FASTMAX_FEATURES ? left : FOV_FASTMAX_FEATURES;
         for (size_t i = 0; i < count; i++, next(&it, f->d)) {
             key_feature(&it, f->d, s->transposed, ld, n, s->features + i * ld);
-            s->moments.z[first + i] += fov_fastmax_dot(s->features + i * ld, share, n);
+            if (share) s->moments.z[first + i] += fov_fastmax_dot(s->features + i * ld, share, n);
         }
         for (size_t panel = 0; panel < fov_panels(f->d); panel++) {
             float *m = s->moments.m + (panel * f->features + first) * FOV_PANEL;
@@ -105,12 +137,9 @@ void fov_fastmax_pull(const fov_fastmax *f, const float *x, const float *gradien
 
 void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, const float *x, size_t n, float *sums, float *g,
                               const fov_fastmax_scratch *s) {
-    for (size_t i = 0; i < n; i++) {
-        float *row = s->features + i * f->features;
-        query_features(f, x + i * f->d, row);
-        if (g) g[i] = fov_fastmax_dot(row, s->moments.z, f->features);
-    }
+    if (g) read_sums(f, kernels, x, n, g, s);
     if (!sums) return;
+    for (size_t i = 0; i < n; i++) query_features(f, x + i * f->d, s->features + i * f->features);
     const fov_gemm gemm = {
         .n = n, .m = f->d, .k = f->features, .x = s->features, .ldx = f->features, .w = s->moments.m, .y = sums, .ldy = f->d};
     kernels->gemm_block(&gemm, 0, n, 0, fov_panels(f->d), s->gemm);
