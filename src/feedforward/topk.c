@@ -21,7 +21,7 @@ enum {
 enum { BY_SCORE, BY_SIZE };
 
 static const fov_param_info params[] = {
-    {"k", FOV_PARAM_INT, 1, 1e9, 0, 512, NULL, "units kept per token; more than there are means all"},
+    {"k", FOV_PARAM_INT, 1, 1e9, 0, 1024, NULL, "units kept per token; more than there are means all"},
     {"by", FOV_PARAM_CHOICE, 0, 1, 0, BY_SCORE, "score|size",
      "the largest pre-activations (the paper), or activations of largest size"},
 };

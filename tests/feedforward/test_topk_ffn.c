@@ -250,7 +250,7 @@ static void test_parameters(void **state) {
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(fov_setting_parse(&setting, infos, count, wrong[i], NULL), FOV_ERR_ARGUMENT);
     setting = setting_of("topk");
-    assert_true(fov_setting_get(&setting, "k") == 512);
+    assert_true(fov_setting_get(&setting, "k") == 1024);
 }
 
 int main(void) {
