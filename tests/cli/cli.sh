@@ -189,6 +189,11 @@ run 0 embed --pairs --output part.npy --resume whole
 says '1024 rows are done'
 cmp -s part.npy all.npy || wrong 'the resumed file differs'
 [ -e part.npy.partial ] && wrong 'part.npy.partial stays'
+# another model of the same name and size is another model
+mkdir one two && cp -r "$2/models/tiny-sentiment" one/model && cp -r "$2/models/tiny-sentiment" two/model
+failed embed --quiet --pairs --model one/model --output part2.npy --resume torn
+failed embed --quiet --pairs --model two/model --output part2.npy --resume whole
+says 'other settings'
 
 # tokenize, explain, fill-mask
 run 0 tokenize 'a charm'
