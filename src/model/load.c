@@ -85,7 +85,7 @@ static fov_status load_tokenizer(struct fov_model *m, const sources *s, const fo
     if (s->tokenizer_json.data)
         return fov_tokenizer_from_json(s->tokenizer_json.data, s->tokenizer_json.size, s->tokenizer_json_name, &m->allocator,
                                        &m->tokenizer, error);
-    return fov_fail(error, FOV_ERR_IO, s->vocab_name, "there is neither vocab.txt nor tokenizer.json");
+    return fov_fail(error, FOV_ERR_IO, s->vocab_name, "there is neither vocab.txt nor tokenizer.json, or they are empty");
 }
 
 static void describe(struct fov_model *m, const fov_modules *modules) {
