@@ -66,6 +66,10 @@ refused eval --data x
 refused eval --task sst2
 refused eval --task sst3 --data x
 says "did you mean 'sst2'"
+refused eval --task sst2 --data x --json y --dump y
+printf 'sentence\tlabel\nfine\t1\n' >data.tsv
+refused eval --task sst2 --data data.tsv --json ./data.tsv
+says 'it would replace data.tsv'
 refused embed --resume
 refused embed --normalize --no-normalize
 refused bench --compare frobnicate
