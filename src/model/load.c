@@ -91,7 +91,7 @@ static fov_status load_tokenizer(struct fov_model *m, const sources *s, const fo
                                        &m->tokenizer, error);
     if (!s->vocab_json.data && !s->merges.data)
         return fov_fail(error, FOV_ERR_IO, s->vocab_name,
-                        "there is neither vocab.txt, tokenizer.json, nor vocab.json with merges.txt");
+                        "there is neither vocab.txt, tokenizer.json, nor vocab.json with merges.txt, or they are empty");
     if (!s->vocab_json.data || !s->merges.data)
         return fov_fail(error, FOV_ERR_IO, s->vocab_json.data ? s->merges_name : s->vocab_json_name,
                         "is missing or empty; %s alone is no tokenizer", s->vocab_json.data ? "vocab.json" : "merges.txt");

@@ -66,6 +66,10 @@ refused eval --data x
 refused eval --task sst2
 refused eval --task sst3 --data x
 says "did you mean 'sst2'"
+refused eval --task sst2 --data x --json y --dump y
+printf 'sentence\tlabel\nfine\t1\n' >data.tsv
+refused eval --task sst2 --data data.tsv --json ./data.tsv
+says 'it would replace data.tsv'
 refused embed --resume
 refused embed --normalize --no-normalize
 refused bench --compare frobnicate
@@ -192,6 +196,11 @@ run 0 embed --pairs --output part.npy --resume whole
 says '1024 rows are done'
 cmp -s part.npy all.npy || wrong 'the resumed file differs'
 [ -e part.npy.partial ] && wrong 'part.npy.partial stays'
+# another model of the same name and size is another model
+mkdir one two && cp -r "$2/models/tiny-sentiment" one/model && cp -r "$2/models/tiny-sentiment" two/model
+failed embed --quiet --pairs --model one/model --output part2.npy --resume torn
+failed embed --quiet --pairs --model two/model --output part2.npy --resume whole
+says 'other settings'
 
 # tokenize, explain, fill-mask
 run 0 tokenize 'a charm'

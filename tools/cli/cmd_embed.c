@@ -1,4 +1,5 @@
 /* cmd_embed.c: vectors of texts, to an .npy file (resumable) or as text lines. */
+#define _XOPEN_SOURCE 700 /* realpath */
 #include "commands.h"
 #include "engine.h"
 #include "input.h"
@@ -69,6 +70,9 @@ static uint64_t hash_block(uint64_t hash, const block *b) {
 static uint64_t hash_settings(const engine *e, const settings *s) {
     uint64_t hash = NPY_HASH;
     char text[500];
+    char *folder = s->shared.model ? realpath(s->shared.model, NULL) : NULL; /* the name alone is often "model" or "checkpoint" */
+    if (folder) hash = npy_hash(hash, folder, strlen(folder));
+    free(folder);
     for (int place = FOV_PLACE_ATTENTION; place <= FOV_PLACE_FFN; place++) {
         const char *method = fov_session_method(e->session, (fov_place)place);
         hash = npy_hash(hash, method, strlen(method) + 1);

@@ -47,8 +47,9 @@ static int predict_cosines(evaluation *v, engine *e, progress *p) {
     size_t width = e->info->width, count = v->data.count;
     float *vectors = calloc(2 * BLOCK * width, sizeof *vectors);
     fov_text *texts = calloc(2 * BLOCK, sizeof *texts);
+    fov_text_info *infos = calloc(2 * BLOCK, sizeof *infos);
     fov_error error;
-    int code = vectors && texts ? 0 : complain_memory();
+    int code = vectors && texts && infos ? 0 : complain_memory();
     for (size_t done = 0; done < count && !code; done += BLOCK) {
         size_t n = count - done < BLOCK ? count - done : BLOCK;
         for (size_t i = 0; i < n; i++) {
@@ -57,12 +58,14 @@ static int predict_cosines(evaluation *v, engine *e, progress *p) {
             texts[2 * i + 1] = (fov_text){.a = pair->b, .a_size = pair->b_size};
         }
         p->base = 2 * done;
-        if (fov_embed(e->session, texts, 2 * n, vectors, NULL, &error)) code = complain_api(EXIT_FAILED, &error);
+        if (fov_embed(e->session, texts, 2 * n, vectors, infos, &error)) code = complain_api(EXIT_FAILED, &error);
         for (size_t i = 0; i < n && !code; i++) {
             v->predicted[done + i] = cosine(vectors + 2 * i * width, vectors + (2 * i + 1) * width, width);
             v->logits[done + i] = (float)v->predicted[done + i];
+            v->infos[done + i].tokens = infos[2 * i].tokens + infos[2 * i + 1].tokens;
         }
     }
+    free(infos);
     free(texts);
     free(vectors);
     return code;

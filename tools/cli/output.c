@@ -82,6 +82,13 @@ int output_probe(const char *path) {
     return error ? output_failed(path, error) : 0;
 }
 
+bool output_replaces(const char *path, const char *other) {
+    struct stat a, b;
+    if (!other) return false;
+    if (stat(path, &a) || stat(other, &b)) return !strcmp(path, other);
+    return S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 int output_open(output *out, const char *path) {
     *out = (output){.file = stdout, .slot = -1};
     if (!path) return 0;

@@ -20,6 +20,8 @@ void output_prepare(void);
 /* Whether a file could be put at path: an exit code (message printed) when its folder is missing or not writable, or a folder or
  * a read-only file is there. */
 int output_probe(const char *path);
+/* Whether an output at path would take the place of the file `other` (may be NULL). */
+bool output_replaces(const char *path, const char *other);
 /* path NULL: standard output. Otherwise a temporary file in the same folder. 0 or an exit code (message printed). */
 int output_open(output *out, const char *path);
 /* Flush and check. `keep`: sync and rename over path; otherwise, or on failure, remove. Returns 0 or an exit code. A closed
