@@ -17,7 +17,8 @@ static inline void check_encoding(const fov_tokenizer *tokenizer, const uint8_t 
     FUZZ_CHECK(status == FOV_OK || (status == FOV_ERR_ARGUMENT && max_length < 5));
     if (!status) {
         fov_special_ids special = fov_tokenizer_special(tokenizer);
-        FUZZ_CHECK(e.count >= (pair ? 3 : 2) && e.count <= max_length && e.count + e.truncated <= 4 * size + 4 && e.invalid <= size);
+        FUZZ_CHECK(e.count >= (pair ? 3 : 2) && e.count <= max_length && e.count + e.truncated <= 4 * size + 4 &&
+                   e.invalid <= size);
         FUZZ_CHECK(e.ids[0] == special.cls && e.ids[e.count - 1] == special.sep);
         for (size_t i = 0; i < e.count; i++) FUZZ_CHECK(fov_tokenizer_piece(tokenizer, e.ids[i]) && e.types[i] <= (pair ? 1 : 0));
     }
