@@ -166,6 +166,7 @@ static fov_status read_added(fov_reader *r) {
         if (!read_id(json_object_get(token, "id"), &p->id)) return fov_reader_malformed(r, "added_tokens' id");
         if (fov_reader_bool(r, token, "single_word", &single) || fov_reader_bool(r, token, "normalized", &normalized))
             return FOV_ERR_FORMAT;
+        r->normalized = r->normalized || normalized;
         if (single || (normalized && !r->bpe))
             return fov_reader_unsupported(r, single ? "single_word of an added token" : "normalized of an added token", text,
                                           "false");
@@ -212,6 +213,27 @@ static fov_status read_unknown(const fov_reader *r) {
     return fov_fail(r->error, FOV_ERR_MISMATCH, r->where, "the vocabulary lacks the special token \"%.60s\"", unk);
 }
 
+/* Hugging Face looks for normalised added tokens after the others. Here they are found together, which is the same only where
+ * none can overlap another. */
+static bool overlap(const fov_added_token *a, const fov_added_token *b) {
+    for (size_t start = 0; start < a->size; start++) {
+        size_t rest = a->size - start, shared = rest < b->size ? rest : b->size;
+        if (!memcmp(a->text + start, b->text, shared)) return true;
+    }
+    return false;
+}
+
+static fov_status check_overlap(const fov_reader *r) {
+    const fov_tokenizer *t = r->tokenizer;
+    for (size_t i = 0; r->normalized && i < t->added_count; i++)
+        for (size_t j = 0; j < t->added_count; j++)
+            if (i != j && t->added[i].id != t->added[j].id && overlap(&t->added[i], &t->added[j]))
+                return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where,
+                                "the added tokens \"%.60s\" and \"%.60s\" can overlap, and some are normalised", t->added[i].text,
+                                t->added[j].text);
+    return FOV_OK;
+}
+
 static fov_status check_truncation(const fov_reader *r) {
     const char *side = fov_reader_text(json_object_get(json_object_get(r->root, "truncation"), "direction"));
     return side && strcmp(side, "Right") ? fov_reader_unsupported(r, "truncation.direction", side, "\"Right\"") : FOV_OK;
@@ -234,6 +256,7 @@ static fov_status read_root(fov_reader *r) {
     if (!status) status = read_added(r);
     if (!status) status = fov_tokenizer_set_pieces(r->tokenizer, r->pieces, r->count, r->extra, r->prefix, r->where, r->error);
     if (!status) status = check_added(r);
+    if (!status) status = check_overlap(r);
     if (!status && r->bpe) fov_reader_bpe_special(r);
     if (!status && !r->bpe) status = read_unknown(r);
     if (!status) status = read_processor(r);

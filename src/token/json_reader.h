@@ -14,8 +14,8 @@ typedef struct fov_reader {
     const char *prefix;
     fov_piece *pieces; /* the vocabulary, then the added tokens */
     size_t count, extra;
-    bool bpe;
-    fov_bpe_rule *rules; /* texts in the document */
+    bool bpe, normalized; /* normalized: an added token is */
+    fov_bpe_rule *rules;  /* texts in the document */
     size_t rule_count;
     fov_bpe_options options;
 } fov_reader;

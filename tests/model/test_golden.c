@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "kernels/kernels.h"
+#include "support/folder.h"
 #include "support/tiny.h"
 
 #define GOLDEN FOV_SOURCE_DIR "/tests/golden"
@@ -22,23 +23,21 @@ typedef struct golden {
     char name[64];
 } golden;
 
-static void golden_open(golden *g, const char *name, const char *folder, const char *expected) {
-    char path[512];
+static void golden_open(golden *g, const char *name, const char *path, const char *expected) {
     snprintf(g->name, sizeof g->name, "%s", name);
     json_error_t problem;
     g->root = json_load_file(expected, 0, &problem);
     if (!g->root) fail_msg("%s: %s", expected, problem.text);
-    snprintf(path, sizeof path, "%s", folder);
     assert_ok(fov_model_load(path, NULL, &g->model, error));
     g->info = fov_model_get_info(g->model);
     assert_true(json_array_size(json_object_get(g->root, "cases")) > 0);
 }
 
 static void golden_small(golden *g, const char *name) {
-    char folder[400], expected[512];
-    snprintf(folder, sizeof folder, "%s/%s", GOLDEN, name);
-    snprintf(expected, sizeof expected, "%s/expected.json", folder);
-    golden_open(g, name, folder, expected);
+    char place[400], expected[512];
+    snprintf(place, sizeof place, "%s/%s", GOLDEN, name);
+    snprintf(expected, sizeof expected, "%s/expected.json", place);
+    golden_open(g, name, place, expected);
     assert_string_equal(g->info->name, name);
 }
 
@@ -281,10 +280,49 @@ static void test_tags(void **state) {
     golden_close(&g);
 }
 
+static void copy_file(const folder *f, const char *name) {
+    static char data[1 << 17];
+    char path[512];
+    snprintf(path, sizeof path, "%s/roberta-single/%s", GOLDEN, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    size_t size = fread(data, 1, sizeof data, file);
+    fclose(file);
+    folder_write(f, name, data, size);
+}
+
+/* Half a vocabulary is none; the message names the file that is missing. */
+static void test_half_vocabulary(void **state) {
+    (void)state;
+    static const struct {
+        const char *here, *where, *says;
+    } rows[] = {{"config.json", "vocab.txt", "vocab.json with merges.txt"},
+                {"vocab.json", "merges.txt", "vocab.json alone"},
+                {"merges.txt", "vocab.json", "merges.txt alone"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        folder f;
+        folder_make(&f);
+        copy_file(&f, "config.json");
+        copy_file(&f, "model.safetensors");
+        copy_file(&f, rows[i].here);
+        fov_model *model = NULL;
+        fov_error error;
+        assert_int_equal(fov_model_load(folder_path(&f, ""), NULL, &model, &error), FOV_ERR_IO);
+        if (!strstr(error.where, rows[i].where) || !strstr(error.message, rows[i].says))
+            fail_msg("%s: %s", error.where, error.message);
+        folder_remove(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_classifiers), cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),   cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_tiny),
+        cmocka_unit_test(test_classifiers),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_encoders),
+        cmocka_unit_test(test_masked_lm),
+        cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_half_vocabulary),
     };
     if (!fov_kernels_get(NULL)) return 77; /* FOV_CPU names a tier that this processor lacks: skipped */
     return cmocka_run_group_tests(tests, NULL, NULL);

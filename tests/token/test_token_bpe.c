@@ -219,6 +219,8 @@ static void refused(void **state) {
 #define PRE "\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true}"
 #define POST "\"post_processor\":{\"type\":\"RobertaProcessing\",\"sep\":[\"</s>\",2],\"cls\":[\"<s>\",0]}"
 #define MODEL(more, rules) "\"model\":{\"type\":\"BPE\"" more ",\"vocab\":" ABC ",\"merges\":[" rules "]}"
+#define ADDED(id, text, normalized)                                                                                                \
+    "{\"id\":" id ",\"content\":\"" text "\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":" normalized "}"
 #define RULES "\"a b\",[\"ab\",\"c\"]"
 #define FILE_(normalizer, pre, post, model) "{\"normalizer\":" normalizer "," pre "," post "," model "}"
 
@@ -254,6 +256,13 @@ static void json_files(void **state) {
         {FILE_("null", PRE, POST, MODEL("", "7")), "entry 1", FOV_ERR_FORMAT, 0},
         {FILE_("null", PRE, POST, MODEL("", "[\"a\",\"z\"]")), "merge 1", FOV_ERR_MISMATCH, 0},
         {"{" PRE "," POST ",\"model\":{\"type\":\"BPE\",\"vocab\":" ABC "}}", "model.merges", FOV_ERR_FORMAT, 0},
+        {"{\"added_tokens\":[" ADDED("20", "xyz", "true") "," ADDED("21", "<z>", "false") "]," PRE "," POST
+                                                                                          "," MODEL("", RULES) "}",
+         "", FOV_OK, 9},
+        {"{\"added_tokens\":[" ADDED("20", "xyz", "true") "," ADDED("21", "zx", "false") "]," PRE "," POST "," MODEL("", RULES) "}",
+         "overlap", FOV_ERR_UNSUPPORTED, 0},
+        {"{\"added_tokens\":[" ADDED("20", "xyz", "false") "," ADDED("21", "y", "true") "]," PRE "," POST "," MODEL("", RULES) "}",
+         "overlap", FOV_ERR_UNSUPPORTED, 0},
         {"{" PRE "," POST ",\"model\":{\"type\":\"Unigram\",\"vocab\":[]}}", "null", FOV_ERR_UNSUPPORTED, 0},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
