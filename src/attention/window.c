@@ -19,7 +19,7 @@ enum { P_W };
 enum { ROWS = 64 }; /* two panels, so that with w a multiple of 64 a block computes w + 64 columns for the w + 1 that a row needs */
 
 static const fov_param_info params[] = {
-    {"w", FOV_PARAM_INT, 1, 1 << 30, 0, 256, NULL, "window: keys at most w / 2 (rounded down) before and after the query"},
+    {"w", FOV_PARAM_INT, 1, 1000000, 0, 256, NULL, "window: keys at most w / 2 (rounded down) before and after the query"},
 };
 
 typedef struct span {
