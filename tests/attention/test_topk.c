@@ -69,7 +69,7 @@ static void make_offsets(problem *t, test_rng *rng, const plan *how) {
     t->q_offsets[0] = how->mode == IN_PLACE || how->mode == PLAIN ? t->k_offsets[0] : test_between(rng, 0, 5);
     t->y_offsets[0] = how->mode == LISTED ? test_between(rng, 0, 5) : t->q_offsets[0];
     for (size_t b = 0; b < t->texts; b++) {
-        size_t keys = b == 1 ? 1 : test_between(rng, 1, how->most);
+        size_t keys = b == 1 ? 1 : b == 0 && how->most > 1000 ? how->most : test_between(rng, 1, how->most);
         size_t queries = how->mode == FEW_QUERIES || how->mode == POSITIONS ? test_between(rng, 1, keys) : keys;
         if (how->mode == FEW_QUERIES && b == 2) queries = keys + 3; /* causal: the first three see nothing */
         size_t outputs = how->mode == LISTED ? test_between(rng, 0, 2 * queries) : queries;
@@ -473,7 +473,7 @@ static void test_unseen(void **state) {
         size_t b = t.texts - 1, last = t.k_offsets[b + 1] - 1, d = t.p.heads * t.p.head_size;
         for (size_t i = 0; i < t.k_offsets[t.texts]; i++)
             for (size_t c = 0; c < d && (how.masked ? !t.mask[i] && i >= t.k_offsets[0] : i == last); c++)
-                t.k[i * t.p.ldk + c] = t.v[i * t.p.ldv + c] = NAN;
+                t.k[i * t.p.ldk + c] = t.v[i * t.p.ldv + c] = seed & 2 ? NAN : -NAN;
         run_forward(&t, kernels, 1);
         for (size_t o = t.y_offsets[0]; o < t.y_offsets[t.texts] - how.causal; o++)
             assert_memory_equal(t.y + o * t.p.ldy, y + o * t.p.ldy, d * sizeof *y);
