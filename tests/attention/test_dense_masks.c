@@ -57,7 +57,7 @@ static void make(problem *t, int mode) {
                            .ldk = WIDTH,
                            .ldv = WIDTH,
                            .ldy = WIDTH,
-                           .scale = 1,
+                           .scale = 0.75f,
                            .causal = (mode & CAUSAL) != 0,
                            .key_mask = mode & MASKED ? t->mask : NULL};
 }
@@ -79,8 +79,9 @@ static void reference_weights(const problem *t, size_t b, size_t h, size_t i, do
     const size_t keys = k_offsets[b + 1] - k_offsets[b];
     double top = -INFINITY, sum = 0;
     for (size_t j = 0; j < keys; j++) {
-        a[j] = sees(t, b, i, j) ? dot(t->q + (q_offsets[b] + i) * WIDTH + h * D, t->k + (k_offsets[b] + j) * WIDTH + h * D)
-                                : -INFINITY;
+        a[j] = sees(t, b, i, j)
+                   ? (double)t->p.scale * dot(t->q + (q_offsets[b] + i) * WIDTH + h * D, t->k + (k_offsets[b] + j) * WIDTH + h * D)
+                   : -INFINITY;
         top = fmax(top, a[j]);
     }
     for (size_t j = 0; j < keys; j++) sum += a[j] = a[j] > -INFINITY ? exp(a[j] - top) : 0;
@@ -180,7 +181,9 @@ static void check_gradient(const problem *t, const float *dq, const float *dk, c
                 for (size_t j = 0; j < keys; j++) {
                     const size_t key = (k_offsets[b] + j) * WIDTH + h * D;
                     if (!(a[j] > 0)) continue;
-                    const double da = dot(t->dy + row, t->v + key), ds = a[j] * (da - delta), large = a[j] * (fabs(da) + bulk);
+                    const double scale = (double)t->p.scale;
+                    const double da = dot(t->dy + row, t->v + key), ds = scale * a[j] * (da - delta);
+                    const double large = scale * a[j] * (fabs(da) + bulk);
                     for (size_t c = 0; c < D; c++) {
                         want[0][row + c] += ds * (double)t->k[key + c];
                         size[0][row + c] += large * fabs((double)t->k[key + c]);
