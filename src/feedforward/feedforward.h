@@ -35,8 +35,11 @@ typedef struct fov_ffn_row {
     void (*forward)(const fov_ffn_run *run, const fov_ffn *problem);
 } fov_ffn_row;
 
-extern const fov_ffn_row fov_ffn_exact;
-extern const fov_ffn_row fov_ffn_topk;
+/* The methods there are. Adding one: its file, and its name here. */
+#define FOV_FFN_METHODS(X) X(exact) X(topk)
+
+#define FOV_FFN_DECLARE(name) extern const fov_ffn_row fov_ffn_##name;
+FOV_FFN_METHODS(FOV_FFN_DECLARE)
 
 const fov_ffn_row *fov_ffn_row_of(const fov_setting *setting);
 const fov_method_info *const *fov_ffn_infos(size_t *count);

@@ -1,8 +1,10 @@
-/* registry.c: the kinds of feed-forward computation there are. Adding one: its file, and its row here. */
+/* registry.c: the methods of feedforward.h's list. */
 #include "feedforward/feedforward.h"
 
-static const fov_ffn_row *const rows[] = {&fov_ffn_exact, &fov_ffn_topk};
-static const fov_method_info *const infos[] = {&fov_ffn_exact.info, &fov_ffn_topk.info};
+#define ROW(name) &fov_ffn_##name,
+#define INFO(name) &fov_ffn_##name.info,
+static const fov_ffn_row *const rows[] = {FOV_FFN_METHODS(ROW)};
+static const fov_method_info *const infos[] = {FOV_FFN_METHODS(INFO)};
 
 enum { COUNT = sizeof rows / sizeof *rows };
 

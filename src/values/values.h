@@ -59,8 +59,11 @@ typedef struct fov_values_row {
     void (*forward)(const fov_values_run *run, const fov_values *problem);
 } fov_values_row;
 
-extern const fov_values_row fov_values_exact;
-extern const fov_values_row fov_values_mca;
+/* The methods there are. Adding one: its file, and its name here. */
+#define FOV_VALUES_METHODS(X) X(exact) X(mca)
+
+#define FOV_VALUES_DECLARE(name) extern const fov_values_row fov_values_##name;
+FOV_VALUES_METHODS(FOV_VALUES_DECLARE)
 
 const fov_values_row *fov_values_row_of(const fov_setting *setting);
 const fov_method_info *const *fov_values_infos(size_t *count);
