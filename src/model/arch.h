@@ -21,6 +21,7 @@ typedef struct fov_arch {
     fov_activation pooler_activation;
     const char *classifier, *token_classifier;
     const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */
+    size_t position_offset;                                /* rows of positions before the first token's */
     bool positions_after_pad; /* token i has position row i + pad_token_id + 1, a padding token row pad_token_id; else row i */
     size_t label_globals;     /* leading tokens with global attention where there are labels */
     fov_arch_class classes[8];

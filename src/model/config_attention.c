@@ -3,6 +3,7 @@
  *     {"method": "fastmax", "p": 2, "normalize": "standardize"}               fastmax:p=2,normalize=standardize
  *     {"method": "yoso", "hash_code_len": 8, "use_expectation": true}         yoso:tau=8
  *     {"method": "yoso", "hash_code_len": 8, "use_expectation": false, "num_hash": 32}    yoso:tau=8,m=32
+ *     "model_type": "yoso", "hash_code_len": 9, ...                             yoso:tau=9
  *     "attention_window": [256, 256, ...]                                     window:w=256
  *
  * Names and parameters are not judged: the session, which knows the methods, rejects what it does not know by name. */
@@ -107,7 +108,25 @@ static fov_status read_window(fov_config *config, const json_t *window, const fo
     return FOV_OK;
 }
 
+/* YosoModel's own keys, with Hugging Face's defaults. Its position table has two rows more than max_position_embeddings. */
+static fov_status read_yoso_model(fov_config *config, const fov_json *json) {
+    size_t tau = 9, hashes = 64;
+    int expectation = 1, fast = 1;
+    fov_status status = fov_json_size(json, "hash_code_len", 1, 24, &tau);
+    if (!status) status = fov_json_size(json, "num_hash", 1, 65536, &hashes);
+    if (!status) status = fov_json_bool(json, "use_expectation", &expectation);
+    if (!status) status = fov_json_bool(json, "use_fast_hash", &fast);
+    if (expectation)
+        snprintf(config->attention, sizeof config->attention, "yoso:tau=%zu", tau);
+    else
+        snprintf(config->attention, sizeof config->attention, "yoso:tau=%zu,m=%zu,hash=%s", tau, hashes,
+                 fast ? "hadamard" : "gaussian");
+    config->positions += 2;
+    return status;
+}
+
 fov_status fov_config_read_attention(fov_config *config, const fov_json *json) {
+    if (!strcmp(config->model_type, "yoso")) return read_yoso_model(config, json);
     const json_t *object = fov_json_get(json, "attention"), *window = fov_json_get(json, "attention_window");
     if (object && window)
         return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention\" and \"attention_window\" exclude each other");

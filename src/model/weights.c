@@ -192,12 +192,12 @@ static void walk_extras(loader *l, fov_layer *layer, size_t i) {
     if (t) layer->score_scale = take(l, t, name, LOAD_VECTOR, config->heads, 0);
     t = a->conv ? lookup(l, layer_name(name, sizeof name, a->conv, i)) : NULL;
     if (!t) return;
-    layer->conv_width = t->count / config->heads; /* [heads, 1, width, 1] */
-    if (layer->conv_width * config->heads == t->count)
+    layer->conv_width = t->count / config->heads; /* [heads, 1, width, 1]; centred on the token, so odd */
+    if (layer->conv_width * config->heads == t->count && layer->conv_width % 2)
         layer->conv = take_any_shape(l, t);
     else
-        l->status = fov_fail(l->error, FOV_ERR_MISMATCH, t->file, "%s holds %zu values, which %zu heads do not share", name,
-                             t->count, config->heads);
+        l->status = fov_fail(l->error, FOV_ERR_MISMATCH, t->file,
+                             "%s holds %zu values, which are no odd number for each of %zu heads", name, t->count, config->heads);
 }
 
 static void walk(loader *l) {

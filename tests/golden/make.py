@@ -98,13 +98,15 @@ def randomize(model):
         else: p.data = .3 * torch.randn(p.shape)
 
 
-def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='logits', bert=True, texts=SMALL_TEXTS, **extra):
+def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='logits', bert=True, yoso=False, texts=SMALL_TEXTS, **extra):
     folder = os.path.join(HERE, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
     shape = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=3, intermediate_size=37, vocab_size=101, max_position_embeddings=19)
     shape.update({k: extra.pop(k) for k in list(extra) if k in shape})
-    if bert:
+    if yoso:
+        config = transformers.YosoConfig(**shape, pad_token_id=0, bos_token_id=2, eos_token_id=3, **extra)
+    elif bert:
         config = transformers.BertConfig(**shape, **extra)
     else:
         config = transformers.DistilBertConfig(vocab_size=shape['vocab_size'], max_position_embeddings=shape['max_position_embeddings'],
@@ -185,6 +187,9 @@ def main():
     small('bert-plain', 'BertModel', kind='vectors', num_attention_heads=24)
     small('distilbert-single', 'DistilBertForSequenceClassification', bert=False, num_labels=2)
     small('distilbert-mask-untied', 'DistilBertForMaskedLM', kind='fill', bert=False, tie_word_embeddings=False)
+    # Unpadded, expectation form: transformers ignores YOSO's padding mask.
+    small('yoso-single', 'YosoForSequenceClassification', yoso=True, num_labels=3, hash_code_len=5, conv_window=3)
+    small('yoso-mask', 'YosoForMaskedLM', kind='fill', yoso=True)
     small('sentence', 'BertModel', kind='vectors', sentence=True)
     roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
     roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')

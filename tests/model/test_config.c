@@ -102,6 +102,10 @@ static void test_attention(void **state) {
         {"\"attention\":{\"method\":\"fastmax\",\"p\":2,\"normalize\":\"standardize\"}", "fastmax:p=2,normalize=standardize"},
         {"\"attention\":{\"p\":0.25,\"q\":true,\"r\":null,\"method\":\"strange-1\"}", "strange-1:p=0.25,q=true"},
         {"\"attention\":{\"method\":\"linformer\"}", "linformer"},
+        {"\"model_type\":\"yoso\"", "yoso:tau=9"},
+        {"\"model_type\":\"yoso\",\"hash_code_len\":5,\"use_expectation\":false", "yoso:tau=5,m=64,hash=hadamard"},
+        {"\"model_type\":\"yoso\",\"num_hash\":8,\"use_expectation\":false,\"use_fast_hash\":false",
+         "yoso:tau=9,m=8,hash=gaussian"},
         {"\"attention_window\":512", "window:w=512"},
         {"\"attention_window\":[256,256]", "window:w=256"},
     };
