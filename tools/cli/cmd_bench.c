@@ -72,14 +72,16 @@ static json_t *pack_scaling(const scaling *s) {
         for (size_t i = 0; i < s->lengths; i++) {
             const scaling_point *p = &one->points[i], *exact = &s->methods[0].points[i];
             if (!p->measured) continue;
-            json_array_append_new(points, json_pack("{s:I, s:o, s:I, s:o, s:o}", "length", (json_int_t)SCALING_FIRST << i,
-                                                    "seconds", json_number(p->seconds), "workspace", (json_int_t)p->workspace,
-                                                    "speedup", json_number(exact->measured ? exact->seconds / p->seconds : NAN),
-                                                    "error", json_number(p->error)));
+            json_array_append_new(points, json_pack("{s:I, s:o, s:o, s:I, s:o, s:o}", "length", (json_int_t)SCALING_FIRST << i,
+                                                    "seconds", json_number(p->seconds), "processor_seconds",
+                                                    json_number(p->processor), "workspace", (json_int_t)p->workspace, "speedup",
+                                                    json_number(exact->measured ? exact->seconds / p->seconds : NAN), "error",
+                                                    json_number(p->error)));
         }
         json_array_append_new(methods,
-                              json_pack("{s:o, s:o, s:o, s:o, s:o}", "method", json_text(one->text), "slope_seconds",
-                                        json_number(one->slope_seconds), "slope_workspace", json_number(one->slope_workspace),
+                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "method", json_text(one->text), "slope_seconds",
+                                        json_number(one->slope_seconds), "slope_processor_seconds",
+                                        json_number(one->slope_processor), "slope_workspace", json_number(one->slope_workspace),
                                         "break_even", json_number(one->break_even), "points", points));
     }
     return json_pack("{s:o, s:s, s:i, s:I, s:I, s:I, s:o, s:s, s:o}", "cpu", json_text(s->machine.cpu), "tier", s->machine.tier,
@@ -101,17 +103,21 @@ static void print_scaling(const scaling *s) {
            s->threads, bench_compiler(), s->heads, s->head_size, s->peak * 1e-9);
     for (size_t m = 0; m < s->count; m++) {
         const scaling_method *one = &s->methods[m];
-        printf("%s%-24s %11s %12s %11s %11s\n", m ? "\n\n" : "", one->text, "seconds", "workspaceMiB", "exact/this", "error");
+        printf("%s%-24s %11s %12s %11s %11s %11s\n", m ? "\n\n" : "", one->text, "seconds", "workspaceMiB", "exact/this", "error",
+               "processor");
         for (size_t i = 0; i < s->lengths; i++) {
             const scaling_point *p = &one->points[i], *exact = &s->methods[0].points[i];
             if (!p->measured) continue;
             printf("%-24d %11.6f %12.2f", SCALING_FIRST << i, p->seconds, (double)p->workspace / 1048576);
             print_number("%12.3f", exact->measured ? exact->seconds / p->seconds : NAN);
             print_number("%12.2e", p->error);
+            print_number("%12.6f", p->processor);
             puts("");
         }
         printf("# slope from %d on: seconds", SCALING_FIT_FROM);
         print_number(" %.3f", one->slope_seconds);
+        printf(", processor seconds");
+        print_number(" %.3f", one->slope_processor);
         printf(", workspace");
         print_number(" %.3f", one->slope_workspace);
         if (m) {

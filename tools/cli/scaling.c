@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static float normal(uint64_t *state) { /* Box and Muller; splitmix64 below */
     double u[2];
@@ -88,19 +89,25 @@ static double relative_error(const scaling *s, size_t length) {
     return sqrt(apart / size);
 }
 
+static double processor_now(void) {
+    struct timespec t;
+    return clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t) ? NAN : (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 /* Least of at most five passes, until half a second is spent. */
 static int measure(scaling *s, size_t method, size_t at, void *workspace, size_t bytes) {
     const fov_attention_problem p = problem_of(s, method, (size_t)SCALING_FIRST << at);
     scaling_point *point = &s->methods[method].points[at];
     fov_error error;
     double spent = 0;
-    point->seconds = INFINITY;
+    point->seconds = point->processor = INFINITY;
     for (size_t i = 0; i < 5 && (i < 2 || spent < .5) && spent < 10; i++) {
-        const double start = seconds_now();
+        const double start = seconds_now(), begun = processor_now();
         if (fov_attention_forward(&p, workspace, bytes, &error)) return complain_api(EXIT_FAILED, &error);
-        const double seconds = seconds_now() - start;
+        const double seconds = seconds_now() - start, processor = processor_now() - begun;
         spent += seconds;
         if (seconds < point->seconds) point->seconds = seconds;
+        if (processor < point->processor) point->processor = processor;
     }
     point->measured = true;
     point->workspace = bytes;
@@ -125,13 +132,15 @@ static int attempt(scaling *s, size_t method, size_t at) {
     return code;
 }
 
+enum { SECONDS, PROCESSOR, WORKSPACE };
+
 /* Slope of log y over log T by least squares. */
-static double slope(const scaling *s, const scaling_method *m, bool of_workspace) {
+static double slope(const scaling *s, const scaling_method *m, int of) {
     double n = 0, sx = 0, sy = 0, sxx = 0, sxy = 0;
     for (size_t i = 0; i < s->lengths; i++) {
         if ((SCALING_FIRST << i) < SCALING_FIT_FROM || !m->points[i].measured) continue;
         const double x = log((double)(SCALING_FIRST << i));
-        const double y = log(of_workspace ? (double)m->points[i].workspace : m->points[i].seconds);
+        const double values[] = {m->points[i].seconds, m->points[i].processor, (double)m->points[i].workspace}, y = log(values[of]);
         n++;
         sx += x;
         sy += y;
@@ -166,8 +175,9 @@ int scaling_run(scaling *s) {
     }
     progress_end(&p);
     for (size_t m = 0; m < s->count; m++) {
-        s->methods[m].slope_seconds = slope(s, &s->methods[m], false);
-        s->methods[m].slope_workspace = slope(s, &s->methods[m], true);
+        s->methods[m].slope_seconds = slope(s, &s->methods[m], SECONDS);
+        s->methods[m].slope_processor = slope(s, &s->methods[m], PROCESSOR);
+        s->methods[m].slope_workspace = slope(s, &s->methods[m], WORKSPACE);
         s->methods[m].break_even = m ? break_even(s, &s->methods[m]) : NAN;
     }
     return code;

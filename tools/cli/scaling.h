@@ -12,7 +12,8 @@ enum { SCALING_FIRST = 512, SCALING_LENGTHS = 12, SCALING_FIT_FROM = 8192 };
 
 typedef struct scaling_point {
     bool measured;
-    double seconds; /* least of the repetitions */
+    double seconds;   /* least of the repetitions */
+    double processor; /* likewise, processor time of all threads: what a shared machine leaves comparable */
     size_t workspace;
     double error; /* |Y - exact Y| / |exact Y|, Frobenius; NaN where it says nothing */
 } scaling_point;
@@ -22,8 +23,9 @@ typedef struct scaling_method {
     unsigned flags;
     bool stopped; /* by the time limit or the memory limit */
     scaling_point points[SCALING_LENGTHS];
-    double slope_seconds, slope_workspace; /* of logarithms from SCALING_FIT_FROM on; NaN with fewer than two points */
-    double break_even;                     /* length from which it is faster than exact; NaN: not in what was measured */
+    double slope_seconds, slope_processor,
+        slope_workspace; /* of logarithms from SCALING_FIT_FROM on; NaN with fewer than two points */
+    double break_even;   /* length from which it is faster than exact; NaN: not in what was measured */
 } scaling_method;
 
 typedef struct scaling {
