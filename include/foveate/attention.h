@@ -47,9 +47,9 @@ FOV_API fov_status fov_attention_workspace(const fov_attention_problem *problem,
 /* Y, with the weights never stored: memory linear in T. A text without keys gives rows of zeros. */
 FOV_API fov_status fov_attention_forward(const fov_attention_problem *problem, void *workspace, size_t bytes, fov_error *error);
 
-/* Softmax-family methods only. Weights A, text by text and head by head: [sum over texts of H * queries * keys]; and, where not
- * NULL, the importance of every key: col_max, col_energy [H, N]: maximum and sum of squares of its column of A over the text's
- * queries. v and y are not used. */
+/* Softmax-family methods that store dense weights only (so not window). Weights A, text by text and head by head:
+ * [sum over texts of H * queries * keys]; and, where not NULL, the importance of every key: col_max, col_energy [H, N]: maximum and
+ * sum of squares of its column of A over the text's queries. v and y are not used. */
 FOV_API fov_status fov_attention_weights(const fov_attention_problem *problem, float *weights, float *col_max, float *col_energy,
                                          void *workspace, size_t bytes, fov_error *error);
 
