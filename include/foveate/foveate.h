@@ -241,11 +241,13 @@ typedef int (*fov_progress)(void *context, size_t done, size_t total);
 FOV_API void fov_session_set_progress(fov_session *session, fov_progress progress, void *context);
 
 /* Logits [count, labels] of texts; info [count] or NULL. The model needs a classification or regression head. Texts are
- * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. */
+ * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. On an error logits and info may be
+ * written in part. */
 FOV_API fov_status fov_classify(fov_session *session, const fov_text *texts, size_t count, float *logits, fov_text_info *info,
                                 fov_error *error);
 
-/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. */
+/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. On an error both may be
+ * written in part. */
 FOV_API fov_status fov_embed(fov_session *session, const fov_text *texts, size_t count, float *vectors, fov_text_info *info,
                              fov_error *error);
 
