@@ -1,9 +1,9 @@
 /* machine.c: the machine, its peak, and the table of methods. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "attention/attention.h"
+#include "core/clock.h"
 #include "core/cpu.h"
 #include "core/threads.h"
 #include "feedforward/feedforward.h"
@@ -35,11 +35,9 @@ static void peak_task(void *context, size_t index, unsigned thread) {
 }
 
 static double seconds_of(peak_job *job, unsigned threads) {
-    struct timespec a, b;
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    double start = fov_seconds();
     fov_parallel(threads, threads, peak_task, job);
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    return (double)(b.tv_sec - a.tv_sec) + 1e-9 * (double)(b.tv_nsec - a.tv_nsec);
+    return fov_seconds() - start;
 }
 
 double fov_machine_peak_f32(unsigned threads, double seconds) {

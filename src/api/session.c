@@ -4,8 +4,8 @@
 
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/rng.h"
 #include "core/status.h"
 #include "core/threads.h"
@@ -103,12 +103,6 @@ void fov_session_set_progress(fov_session *s, fov_progress progress, void *conte
 
 /* ---- texts to ids ---- */
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* Room for `more` elements after `used`, keeping what is there. */
 static bool grow(fov_buffer *buffer, const fov_allocator *allocator, size_t used, size_t more, size_t size) {
     size_t need = fov_mul(fov_add(used, more), size);
@@ -123,7 +117,7 @@ static bool grow(fov_buffer *buffer, const fov_allocator *allocator, size_t used
 
 fov_status fov_session_tokenize(fov_session *s, const fov_text *texts, size_t count, fov_text_info *info, fov_error *error) {
     const fov_allocator *allocator = &s->model->allocator;
-    double start = now();
+    double start = fov_seconds();
     fov_text_span *spans = fov_buffer_reserve(&s->spans, allocator, fov_mul(count, sizeof *spans));
     if (!spans || count > UINT32_MAX) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for %zu texts", count);
     size_t total = 0;
@@ -142,7 +136,7 @@ fov_status fov_session_tokenize(fov_session *s, const fov_text *texts, size_t co
         s->stats.invalid_texts += e.invalid > 0;
         if (info) info[i] = (fov_text_info){e.count, e.truncated, e.invalid};
     }
-    s->stats.seconds_tokenize += now() - start;
+    s->stats.seconds_tokenize += fov_seconds() - start;
     return FOV_OK;
 }
 
@@ -216,9 +210,9 @@ fov_status fov_session_run(fov_session *s, size_t count, const fov_emit *emit, f
         const float *hidden;
         status = fov_encoder_run(s->encoder, &batch, &hidden, &s->stats, NULL, NULL, error);
         if (status) return status;
-        double start = now();
+        double start = fov_seconds();
         emit->make(s, &batch, hidden, a.out);
-        s->stats.seconds_total += now() - start;
+        s->stats.seconds_total += fov_seconds() - start;
         for (size_t i = 0; i < texts; i++)
             memcpy(out + order[done + i] * emit->outputs, a.out + i * emit->outputs, emit->outputs * sizeof *out);
         done += texts;

@@ -9,20 +9,14 @@
  * overwrite k and v. Weights that must be stored (value estimators) are made for a few texts at a time. */
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/clock.h"
 #include "core/status.h"
 #include "core/threads.h"
 #include "kernels/gemm.h"
 #include "model/encoder_state.h"
 
 enum { ROW_TASK = 64 }; /* rows of a layer-norm task */
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 typedef struct norm_job {
     const fov_encoder *e;
@@ -83,7 +77,7 @@ static double pairs(const size_t *rows, const size_t *keys, size_t texts) {
 
 static void run_values(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
     fov_value_weights weights = fov_encoder_value_weights(e, r->layer);
-    double done = 0, start = now();
+    double done = 0, start = fov_seconds();
     fov_values_run run = {e->model->kernels, &e->s.values,      &weights,        e->bound[r->layer],
                           e->s.threads,      e->values_scratch, e->gemm_scratch, &done};
     fov_values problem = {.texts = p->texts,
@@ -99,7 +93,7 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
                           .layer = (uint32_t)r->layer,
                           .work = r->work};
     e->values->forward(&run, &problem);
-    r->stats->seconds_values += now() - start;
+    r->stats->seconds_values += fov_seconds() - start;
     r->stats->values_done_real += done;
     r->stats->values_done_padded += done; /* padding gets r = 0: it stands in the baseline alone */
     r->stats->total_done_real += done;
@@ -277,7 +271,7 @@ fov_status fov_encoder_run(fov_encoder *e, const fov_batch *batch, const float *
     if (n > e->s.batch_tokens || batch->texts > e->max_texts)
         return fov_fail(error, FOV_ERR_INTERNAL, "fov_encoder_run", "a batch of %zu texts and %zu tokens is too large",
                         batch->texts, n);
-    double start = now();
+    double start = fov_seconds();
     fov_status status = fov_encoder_embed(e, batch, error);
     if (status) return status;
     bool read_all = batch->rows == FOV_ROWS_ALL;
@@ -300,6 +294,6 @@ fov_status fov_encoder_run(fov_encoder *e, const fov_batch *batch, const float *
     add_exact_cost(e, batch, stats);
     stats->texts += batch->texts;
     stats->tokens += n;
-    stats->seconds_total += now() - start;
+    stats->seconds_total += fov_seconds() - start;
     return FOV_OK;
 }
