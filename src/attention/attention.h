@@ -18,6 +18,12 @@ typedef struct fov_attention_strides {
     size_t head, text;
 } fov_attention_strides;
 
+/* Floats from the start of a matrix to a text's row `row` (counted in the batch) of a head. */
+static inline size_t fov_attention_start(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head,
+                                         size_t head_size) {
+    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
+}
+
 /* Rows with global attention (Longformer) have projections of their own: packed [C, d] and bias [C]; gv head by head. */
 typedef struct fov_attention_global {
     const float *x; /* [N, d] layer input, by key row */

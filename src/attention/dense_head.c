@@ -4,10 +4,6 @@
 
 #include <math.h>
 
-static size_t start_of(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
-    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
-}
-
 fov_dense_head fov_dense_head_of(const fov_attention *p, size_t text, size_t head) {
     const size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
     fov_dense_head h = {
@@ -18,10 +14,10 @@ fov_dense_head fov_dense_head_of(const fov_attention *p, size_t text, size_t hea
         .q_position = p->q_position ? p->q_position + q : NULL,
         .key_mask = p->key_mask ? p->key_mask + k : NULL,
         .causal = p->causal,
-        .offset_q = start_of(p->q_strides, text, q, p->ldq, head, d),
-        .offset_k = start_of(p->k_strides, text, k, p->ldk, head, d),
-        .offset_v = start_of(p->v_strides, text, k, p->ldv, head, d),
-        .offset_y = start_of(p->y_strides, text, y, p->ldy, head, d),
+        .offset_q = fov_attention_start(p->q_strides, text, q, p->ldq, head, d),
+        .offset_k = fov_attention_start(p->k_strides, text, k, p->ldk, head, d),
+        .offset_v = fov_attention_start(p->v_strides, text, k, p->ldv, head, d),
+        .offset_y = fov_attention_start(p->y_strides, text, y, p->ldy, head, d),
     };
     h.q = p->q ? p->q + h.offset_q : NULL;
     h.k = p->k ? p->k + h.offset_k : NULL;

@@ -96,7 +96,6 @@ void fov_fastmax_normalize(const fov_fastmax *f, const float *x, double inverse,
  * that the mask leaves out has no part in the largest norm. */
 void fov_fastmax_unnormalize(const fov_fastmax *f, const float *x, size_t ldx, size_t n, const uint8_t *mask, double inverse,
                              double factor, float *gradient, size_t ldg);
-size_t fov_fastmax_start(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size);
 
 /* fastmax_moments.c. */
 void fov_fastmax_moments_clear(const fov_fastmax *f, const fov_fastmax_moments *m);

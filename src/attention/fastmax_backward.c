@@ -297,9 +297,9 @@ typedef struct job {
 static void write_gradients(const work *w, const job *j, const fov_fastmax_head *h, size_t text, size_t head) {
     const fov_attention *p = j->p;
     const size_t d = w->f.d, q = p->q_offsets[text], k = p->k_offsets[text];
-    float *dq = j->gradient->dq + fov_fastmax_start(p->q_strides, text, q, p->ldq, head, d);
-    float *dk = j->gradient->dk + fov_fastmax_start(p->k_strides, text, k, p->ldk, head, d);
-    float *dv = j->gradient->dv + fov_fastmax_start(p->v_strides, text, k, p->ldv, head, d);
+    float *dq = j->gradient->dq + fov_attention_start(p->q_strides, text, q, p->ldq, head, d);
+    float *dk = j->gradient->dk + fov_attention_start(p->k_strides, text, k, p->ldk, head, d);
+    float *dv = j->gradient->dv + fov_attention_start(p->v_strides, text, k, p->ldv, head, d);
     for (size_t i = 0; i < h->queries; i++) memcpy(dq + i * h->ldq, w->q.dx + i * d, d * sizeof(float));
     for (size_t i = 0, n = 0; i < h->keys; i++) {
         const bool there = !h->mask || h->mask[i];
@@ -322,7 +322,7 @@ static void backward_task(void *context, size_t index, unsigned thread) {
     fov_arena arena = {(unsigned char *)j->run->scratch + thread * j->per_thread, 0, j->per_thread, false};
     carve(&arena, j->longest, &w);
     load_keys(&w, &h);
-    load_queries(&w, &h, j->gradient->dy + fov_fastmax_start(p->y_strides, text, p->y_offsets[text], p->ldy, head, j->f.d));
+    load_queries(&w, &h, j->gradient->dy + fov_attention_start(p->y_strides, text, p->y_offsets[text], p->ldy, head, j->f.d));
     const bool moments = fov_fastmax_factorised(j->run->setting, (double)h.queries, (double)h.keys, j->f.d, p->causal) &&
                          (!p->causal || ascending(&w.q));
     run_pass(&w, &w.q, &w.k, moments);

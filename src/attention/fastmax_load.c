@@ -22,19 +22,15 @@ static double inverse_norm(const float *x, size_t ld, size_t n, size_t d, const 
     return most <= 0 ? 1 : 1 / sqrt(most);
 }
 
-size_t fov_fastmax_start(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
-    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
-}
-
 fov_fastmax_head fov_fastmax_head_of(const fov_fastmax *f, const fov_attention *p, size_t text, size_t head) {
     const size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = f->d;
     fov_fastmax_head h = {.queries = p->q_offsets[text + 1] - q,
                           .keys = p->k_offsets[text + 1] - k,
                           .outputs = p->y_offsets[text + 1] - y,
-                          .q = p->q + fov_fastmax_start(p->q_strides, text, q, p->ldq, head, d),
-                          .k = p->k + fov_fastmax_start(p->k_strides, text, k, p->ldk, head, d),
-                          .v = p->v + fov_fastmax_start(p->v_strides, text, k, p->ldv, head, d),
-                          .y = p->y + fov_fastmax_start(p->y_strides, text, y, p->ldy, head, d),
+                          .q = p->q + fov_attention_start(p->q_strides, text, q, p->ldq, head, d),
+                          .k = p->k + fov_attention_start(p->k_strides, text, k, p->ldk, head, d),
+                          .v = p->v + fov_attention_start(p->v_strides, text, k, p->ldv, head, d),
+                          .y = p->y + fov_attention_start(p->y_strides, text, y, p->ldy, head, d),
                           .ldq = p->ldq,
                           .ldk = p->ldk,
                           .ldv = p->ldv,

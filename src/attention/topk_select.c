@@ -79,20 +79,16 @@ fov_topk_scratch fov_topk_scratch_of(const fov_topk *t, unsigned thread) {
     return s;
 }
 
-static size_t start_of(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
-    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
-}
-
 fov_topk_view fov_topk_view_of(const fov_attention *p, size_t text, size_t head) {
     size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
     fov_topk_view h = {.queries = p->q_offsets[text + 1] - q,
                        .keys = p->k_offsets[text + 1] - k,
                        .outputs = p->y_offsets[text + 1] - y,
                        .first_query = q,
-                       .q_start = start_of(p->q_strides, text, q, p->ldq, head, d),
-                       .k_start = start_of(p->k_strides, text, k, p->ldk, head, d),
-                       .v_start = start_of(p->v_strides, text, k, p->ldv, head, d),
-                       .y_start = start_of(p->y_strides, text, y, p->ldy, head, d),
+                       .q_start = fov_attention_start(p->q_strides, text, q, p->ldq, head, d),
+                       .k_start = fov_attention_start(p->k_strides, text, k, p->ldk, head, d),
+                       .v_start = fov_attention_start(p->v_strides, text, k, p->ldv, head, d),
+                       .y_start = fov_attention_start(p->y_strides, text, y, p->ldy, head, d),
                        .y_query = p->y_query ? p->y_query + y : NULL,
                        .mask = p->key_mask ? p->key_mask + k : NULL};
     h.q = p->q ? p->q + h.q_start : NULL;

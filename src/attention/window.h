@@ -24,12 +24,6 @@ static inline size_t fov_window_output(const fov_attention *p, size_t text, size
     return fov_window_position(p, text, p->y_query ? p->y_query[p->y_offsets[text] + output] : output);
 }
 
-/* Floats from the start of a matrix of the problem to the given row (counted in the batch) of a text and head. */
-static inline size_t fov_window_start(const fov_attention *p, fov_attention_strides s, size_t text, size_t row, size_t ld,
-                                      size_t head) {
-    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : p->head_size);
-}
-
 /* window_global.c: outputs of the global tokens, from the layer's input x and the global projections. Scratch: the bytes that
  * fov_window_global_bytes says, 64-byte aligned. */
 size_t fov_window_global_bytes(const fov_attention_size *size);

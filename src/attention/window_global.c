@@ -199,7 +199,7 @@ static void output_task(void *context, size_t index, unsigned thread) {
     const fov_attention *p = j->p;
     const size_t t = index / p->heads, text = j->first + t, head = index % p->heads, d = p->head_size;
     const size_t first = p->y_offsets[text], outputs = p->y_offsets[text + 1] - first;
-    float *y = p->y + fov_window_start(p, p->y_strides, text, first, p->ldy, head);
+    float *y = p->y + fov_attention_start(p->y_strides, text, first, p->ldy, head, p->head_size);
     for (size_t o = 0; o < outputs; o++) {
         const size_t token = fov_window_output(p, text, o);
         if (token >= globals_of(j, t)) continue;

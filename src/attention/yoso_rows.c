@@ -6,10 +6,6 @@
 
 static const double least_norm = 1e-12; /* as torch.nn.functional.normalize */
 
-static size_t start_of(fov_attention_strides s, size_t text, size_t row, size_t ld, size_t head, size_t head_size) {
-    return (s.text ? text * s.text : row * ld) + head * (s.head ? s.head : head_size);
-}
-
 fov_yoso_head fov_yoso_view(const fov_attention *p, size_t text, size_t head) {
     size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
     return (fov_yoso_head){
@@ -18,10 +14,10 @@ fov_yoso_head fov_yoso_view(const fov_attention *p, size_t text, size_t head) {
         .queries = p->q_offsets[text + 1] - q,
         .outputs = p->y_offsets[text + 1] - y,
         .all_keys = p->k_offsets[text + 1] - k,
-        .q_start = start_of(p->q_strides, text, q, p->ldq, head, d),
-        .k_start = start_of(p->k_strides, text, k, p->ldk, head, d),
-        .v_start = start_of(p->v_strides, text, k, p->ldv, head, d),
-        .y_start = start_of(p->y_strides, text, y, p->ldy, head, d),
+        .q_start = fov_attention_start(p->q_strides, text, q, p->ldq, head, d),
+        .k_start = fov_attention_start(p->k_strides, text, k, p->ldk, head, d),
+        .v_start = fov_attention_start(p->v_strides, text, k, p->ldv, head, d),
+        .y_start = fov_attention_start(p->y_strides, text, y, p->ldy, head, d),
         .y_query = p->y_query ? p->y_query + y : NULL,
         .position = p->q_position ? p->q_position + q : NULL,
         .key_mask = p->key_mask ? p->key_mask + k : NULL,
