@@ -19,6 +19,18 @@ static fov_status join(char *path, const char *folder, const char *name, fov_err
     return fov_fail(error, FOV_ERR_ARGUMENT, folder, "the path is longer than %d bytes", PATH_SIZE - 1);
 }
 
+static const char *const type_names[FOV_TYPES] = {"f32", "bf16", "int8"};
+
+static fov_status find_type(const fov_model_options *options, fov_type *type, fov_error *error) {
+    const char *name = options && options->dtype ? options->dtype : type_names[FOV_TYPE_F32];
+    for (size_t i = 0; i < FOV_TYPES; i++)
+        if (!strcmp(name, type_names[i])) {
+            *type = (fov_type)i;
+            return FOV_OK;
+        }
+    return fov_fail(error, FOV_ERR_ARGUMENT, "dtype", "unknown type '%.32s'; f32, bf16 and int8 are known", name);
+}
+
 static fov_status map_optional(fov_mapfile *file, char *path, const char *folder, const char *name, fov_error *error) {
     fov_status status = join(path, folder, name, error);
     if (status || access(path, F_OK)) return status;
@@ -122,7 +134,8 @@ static void describe(struct fov_model *m, const fov_modules *modules) {
     info->vocabulary = c->vocabulary;
     info->labels = m->head == FOV_HEAD_NONE || m->head == FOV_HEAD_MASKED_LM ? 0 : c->labels;
     info->max_length = m->max_length;
-    info->dtype = fov_dtype_name(m->words->dtype);
+    info->stored = fov_dtype_name(m->words->dtype);
+    info->dtype = type_names[m->type];
     info->attention = m->attention;
     info->pooling = modules ? modules->pooling : FOV_POOLING_MEAN;
     info->normalize = modules ? modules->normalize : 0;
@@ -144,7 +157,9 @@ static fov_status build(const sources *s, fov_tensors *tensors, const char *name
     else
         snprintf(m->name, sizeof m->name, "%.*s", (int)(name_size < sizeof m->name ? name_size : sizeof m->name - 1), name);
     unsigned threads = options && options->threads ? options->threads : fov_threads_default();
-    fov_status status = FOV_ERR_UNSUPPORTED;
+    fov_status status = find_type(options, &m->type, error);
+    if (status) goto end;
+    status = FOV_ERR_UNSUPPORTED;
     m->kernels = fov_kernels_get(error);
     if (!m->kernels) goto end;
     status = fov_config_parse(&m->config, s->config.data, s->config.size, s->config_name, &m->allocator, error);

@@ -25,7 +25,7 @@ static const struct {
       name_values}},
     {SHARED_METHODS,
      {"ffn", 0, OPTION_TEXT, SHARED(ffn), "METHOD", "exact", "how the feed-forward layer is computed", 0, 0, HINT_NAMES, name_ffn}},
-    {SHARED_RUN, {"dtype", 0, OPTION_TEXT, SHARED(dtype), "TYPE", "f32", "storage of the weights", 0, 0, HINT_NONE, 0}},
+    {SHARED_RUN, {"dtype", 0, OPTION_TEXT, SHARED(dtype), "TYPE", "f32", "f32, bf16 or int8: how the layers' weights are held and multiplied", 0, 0, HINT_NONE, 0}},
     {SHARED_RUN,
      {"threads", 't', OPTION_NUMBER, SHARED(threads), "N", NULL, "threads [what this machine offers]", 1, 256, HINT_NONE, 0}},
     {SHARED_METHODS, {"seed", 0, OPTION_NUMBER, SHARED(seed), "N", "0", "seed of the random methods", 0, UINT64_MAX, HINT_NONE, 0}},
