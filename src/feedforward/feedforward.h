@@ -29,7 +29,7 @@ typedef struct fov_ffn_run {
 
 typedef struct fov_ffn_row {
     fov_method_info info;
-    bool f32_only; /* reads packed weights itself */
+    bool f32_only;                                   /* reads packed weights itself */
     size_t (*workspace)(size_t rows, size_t hidden); /* bytes for up to `rows` rows */
     void (*forward)(const fov_ffn_run *run, const fov_ffn *problem);
 } fov_ffn_row;

@@ -71,7 +71,8 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const fl
 /* X packed once with all of K. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const size_t step = b->rows * FOV_TILE_STRIDE;
-    for (size_t k0 = 0, i = 0; k0 < b->words; k0 += FOV_GEMM_KC, i++) pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
+    for (size_t k0 = 0, i = 0; k0 < b->words; k0 += FOV_GEMM_KC, i++)
+        pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
             run_panels(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);

@@ -22,11 +22,10 @@ enum {
     FOV_GEMM_ROWS = 168 /* rows a gemm task packs at a time (a multiple of 6, 8, 12 and 14) */
 };
 
-/* What the operands of a gemm are multiplied in. A word is 4 bytes of K: 1 float, 2 bf16 or 4 int8, so that panels and packed rows have
- * one geometry; K is padded with zeros to whole words. Sums are f32, of int8 int32.
- *     bf16: X and W rounded to nearest, ties to even
- *     int8: W[j, k] = scale[j] q, q in [-127, 127]; X[i, k] = s_i (u - z_i), u in [0, 255], s_i and z_i from the row's range (with 0 in
- *           it): y = s_i scale[j] (sum u q - z_i sum q). A row with a value that is not finite gives NaN. */
+/* What the operands of a gemm are multiplied in. A word is 4 bytes of K: 1 float, 2 bf16 or 4 int8, so that panels and packed rows
+ * have one geometry; K is padded with zeros to whole words. Sums are f32, of int8 int32. bf16: X and W rounded to nearest, ties to
+ * even int8: W[j, k] = scale[j] q, q in [-127, 127]; X[i, k] = s_i (u - z_i), u in [0, 255], s_i and z_i from the row's range (with
+ * 0 in it): y = s_i scale[j] (sum u q - z_i sum q). A row with a value that is not finite gives NaN. */
 typedef enum fov_type { FOV_TYPE_F32, FOV_TYPE_BF16, FOV_TYPE_INT8 } fov_type;
 enum { FOV_TYPES = 3 };
 
@@ -113,8 +112,8 @@ typedef struct fov_kernels {
     void (*from_bf16)(const uint16_t *x, float *y, size_t count);
     void (*to_bf16)(const float *x, uint16_t *y, size_t count); /* to nearest, ties to even; NaN stays NaN */
 
-    /* Register-only loop of the type's multiply-add: `iterations` rounds of `*flops_per_iteration` operations (mul and add count 2).
-     * Returns a value that depends on all of them. */
+    /* Register-only loop of the type's multiply-add: `iterations` rounds of `*flops_per_iteration` operations (mul and add count
+     * 2). Returns a value that depends on all of them. */
     float (*fma_loop[FOV_TYPES])(uint64_t iterations, uint64_t *flops_per_iteration);
 } fov_kernels;
 

@@ -29,6 +29,10 @@ static bool has_avx512vnni(const fov_cpu *cpu) {
 static bool has_avx512bf16(const fov_cpu *cpu) {
     return has_avx512vnni(cpu) && cpu->avx512_bf16;
 }
+
+static bool has_amx(const fov_cpu *cpu) {
+    return has_avx512bf16(cpu) && cpu->amx_bf16 && cpu->amx_int8;
+}
 #endif
 
 static const struct {
@@ -41,6 +45,7 @@ static const struct {
     {&fov_tier_avx512, has_avx512},
     {&fov_tier_avx512vnni, has_avx512vnni},
     {&fov_tier_avx512bf16, has_avx512bf16},
+    {&fov_tier_amx, has_amx},
 #endif
 };
 
@@ -91,6 +96,7 @@ const char *const *fov_kernels_names(void) {
         "avx512",
         "avx512vnni",
         "avx512bf16",
+        "amx",
 #endif
         NULL
     };

@@ -27,7 +27,7 @@ typedef struct fov_tile {
     const float *b;         /* [k][FOV_PANEL], 64-byte aligned */
     float *sum;             /* [rows][FOV_PANEL] of scratch, 64-byte aligned; of int8: int32_t */
     const fov_quant *quant; /* [rows] of int8 */
-    bool first, last; /* block of K */
+    bool first, last;       /* block of K */
     const fov_gemm *gemm;
     size_t row, panel; /* of the tile in the gemm, for the epilogue */
 } fov_tile;

@@ -15,8 +15,8 @@ typedef struct fov_value_weights {
     size_t width; /* d: input features */
     size_t heads, head_size;
     const float *packed;
-    const float *bias; /* [heads * D] */
-    fov_type type;     /* of packed; fov_value_weight reads one */
+    const float *bias;  /* [heads * D] */
+    fov_type type;      /* of packed; fov_value_weight reads one */
     const float *scale; /* [heads * D] of int8 */
     const int32_t *sum; /* [heads * D] of int8 */
 } fov_value_weights;

@@ -1,4 +1,5 @@
-/* gemm_avx2.c: the register tile of the avx2 gemm: up to 6 rows x 16 columns, half a panel: 12 sums, 2 registers of W, 1 broadcast. */
+/* gemm_avx2.c: the register tile of the avx2 gemm: up to 6 rows x 16 columns, half a panel: 12 sums, 2 registers of W, 1 broadcast.
+ */
 #include <math.h>
 
 #include "kernels/avx2/avx2.h"

@@ -1,6 +1,6 @@
-/* gemm_words_avx2.c: bf16 and int8 gemms of the avx2 tier, which has no instructions of their own: the halves of a word of bf16 are two
- * floats, the even and odd bytes of a word of int8 are multiplied as int16 (vpmaddwd; vpmaddubsw would saturate). About f32's speed
- * with half and a quarter of its memory. Up to 4 rows x 16 columns: 8 sums, 4 registers of W, 2 of X. */
+/* gemm_words_avx2.c: bf16 and int8 gemms of the avx2 tier, which has no instructions of their own: the halves of a word of bf16 are
+ * two floats, the even and odd bytes of a word of int8 are multiplied as int16 (vpmaddwd; vpmaddubsw would saturate). About f32's
+ * speed with half and a quarter of its memory. Up to 4 rows x 16 columns: 8 sums, 4 registers of W, 2 of X. */
 #include <string.h>
 
 #include "kernels/avx2/avx2.h"
@@ -37,7 +37,8 @@ static inline __m256i multiply_add(const multiply how, __m256i sum, operand x, o
 }
 
 static inline __m256i add(const multiply how, __m256i a, __m256i b) {
-    return how == BF16 ? _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b))) : _mm256_add_epi32(a, b);
+    return how == BF16 ? _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b)))
+                       : _mm256_add_epi32(a, b);
 }
 
 __attribute__((always_inline)) static inline void tile_rows(const multiply how, const fov_tile *t, size_t half, const size_t rows) {

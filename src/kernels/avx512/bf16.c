@@ -25,10 +25,10 @@ static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
 
 static FOV_GEMM_BLOCK(bf16, f32_avx512, bf16_dot, int8_vnni)
 
-const fov_kernels fov_tier_avx512bf16 = {
-    .name = "avx512bf16",
-    FOV_AVX512_SLOTS,
-    .gemm_mr = {14, 14, 14},
-    .gemm_block = fov_gemm_block_bf16,
-    .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
+    const fov_kernels fov_tier_avx512bf16 = {
+        .name = "avx512bf16",
+        FOV_AVX512_SLOTS,
+        .gemm_mr = {14, 14, 14},
+        .gemm_block = fov_gemm_block_bf16,
+        .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
 };

@@ -97,8 +97,7 @@ void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {
         high = _mm512_max_ps(v, high);
         finite = _mm512_fmadd_ps(v, _mm512_setzero_ps(), finite); /* NaN where v is not finite */
     }
-    *quant = fov_quant_of(_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high),
-                          !_mm512_cmp_ps_mask(finite, finite, _CMP_UNORD_Q));
+    *quant = fov_quant_of(_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high), !_mm512_cmp_ps_mask(finite, finite, _CMP_UNORD_Q));
 }
 
 /* u = clamp(round(x inverse) + zero, 0, 255). */

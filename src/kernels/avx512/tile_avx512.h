@@ -1,6 +1,6 @@
-/* tile_avx512.h: the register tile of the avx512 tiers: up to 14 rows x 32 columns of sums, W in registers, words of X broadcast. One
- * text for all types: `multiply` is constant where it is inlined. The instructions beyond avx512 are there only in files compiled
- * for them. */
+/* tile_avx512.h: the register tile of the avx512 tiers: up to 14 rows x 32 columns of sums, W in registers, words of X broadcast.
+ * One text for all types: `multiply` is constant where it is inlined. The instructions beyond avx512 are there only in files
+ * compiled for them. */
 #ifndef FOV_KERNELS_AVX512_TILE_H
 #define FOV_KERNELS_AVX512_TILE_H
 
@@ -42,7 +42,8 @@ __attribute__((always_inline)) static inline fov_operand16 fov_operand_w(const f
     if (multiply == FOV_MULTIPLY_BF16)
         return (fov_operand16){_mm512_slli_epi32(w, 16), _mm512_and_si512(w, _mm512_set1_epi32((int)0xffff0000u))};
 #endif
-    if (multiply == FOV_MULTIPLY_INT8_SPLIT) return (fov_operand16){_mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), _mm512_srai_epi16(w, 8)};
+    if (multiply == FOV_MULTIPLY_INT8_SPLIT)
+        return (fov_operand16){_mm512_srai_epi16(_mm512_slli_epi16(w, 8), 8), _mm512_srai_epi16(w, 8)};
     return (fov_operand16){w, w};
 }
 
@@ -52,7 +53,8 @@ __attribute__((always_inline)) static inline fov_operand16 fov_operand_x(const f
     if (multiply == FOV_MULTIPLY_BF16)
         return (fov_operand16){_mm512_slli_epi32(x, 16), _mm512_and_si512(x, _mm512_set1_epi32((int)0xffff0000u))};
 #endif
-    if (multiply == FOV_MULTIPLY_INT8_SPLIT) return (fov_operand16){_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(x, 8)};
+    if (multiply == FOV_MULTIPLY_INT8_SPLIT)
+        return (fov_operand16){_mm512_and_si512(x, _mm512_set1_epi16(0xff)), _mm512_srli_epi16(x, 8)};
     return (fov_operand16){x, x};
 }
 

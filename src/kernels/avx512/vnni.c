@@ -25,10 +25,10 @@ float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration) {
 
 static FOV_GEMM_BLOCK(vnni, f32_avx512, bf16_avx512, int8_vnni)
 
-const fov_kernels fov_tier_avx512vnni = {
-    .name = "avx512vnni",
-    FOV_AVX512_SLOTS,
-    .gemm_mr = {14, 12, 14},
-    .gemm_block = fov_gemm_block_vnni,
-    .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
+    const fov_kernels fov_tier_avx512vnni = {
+        .name = "avx512vnni",
+        FOV_AVX512_SLOTS,
+        .gemm_mr = {14, 12, 14},
+        .gemm_block = fov_gemm_block_vnni,
+        .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
 };
