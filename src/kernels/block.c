@@ -14,7 +14,7 @@ static size_t least(size_t a, size_t b) {
 }
 
 size_t fov_gemm_scratch(void) {
-    const size_t quants = (FOV_GEMM_ROWS * sizeof(fov_quant) + 63) / 64 * 16;
+    const size_t quants = (FOV_TILE_PACKED * sizeof(fov_quant) + 63) / 64 * 16;
     return (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE + (size_t)FOV_TILE_SUMS * FOV_PANEL + quants;
 }
 
@@ -48,14 +48,14 @@ static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
     }
 }
 
-/* Panels [p0, p1) of one block of K for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
-static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
+/* Panels [p0, p1) and `k` words of K for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
+static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k, const float *a, float *sums) {
     const fov_gemm *g = b->gemm;
-    const size_t k = least(b->words - k0, FOV_GEMM_KC);
     fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == b->words, .gemm = g};
     for (size_t t = 0; t < b->tiles; t++) {
-        const size_t begin = t * b->rows / b->tiles; /* tiles differ by at most one row */
-        tile.rows = (t + 1) * b->rows / b->tiles - begin;
+        const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
+        const size_t end = b->ops->full ? begin + b->ops->mr : (t + 1) * b->rows / b->tiles;
+        tile.rows = least(end, b->rows) - begin;
         tile.a = a + begin * FOV_TILE_STRIDE;
         tile.quant = b->quant + begin;
         tile.row = b->row + begin;
@@ -68,6 +68,13 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const fl
     }
 }
 
+/* The same for a packed block of K, from k0 on. */
+static void run_block(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
+    const size_t end = least(k0 + FOV_GEMM_KC, b->words);
+    for (size_t k = k0; k == k0 || k < end; k += b->ops->kc)
+        run_panels(b, p0, p1, k, least(end - k, b->ops->kc), a + (k - k0), sums);
+}
+
 /* X packed once with all of K. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const size_t step = b->rows * FOV_TILE_STRIDE;
@@ -75,7 +82,7 @@ static void run_whole(const block *b, size_t panel_begin, size_t panel_end, floa
         pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
-            run_panels(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
+            run_block(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
 }
 
 /* X packed per block of K, for a group of panels whose sums stay in scratch. */
@@ -86,7 +93,7 @@ static void run_groups(const block *b, size_t panel_begin, size_t panel_end, flo
         for (size_t k0 = 0; k0 < b->words; k0 += FOV_GEMM_KC) {
             pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a);
             for (size_t p = p0; p < p1; p += PANELS)
-                run_panels(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
+                run_block(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
         }
     }
 }
@@ -97,11 +104,10 @@ void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, 
     if (panel_begin >= panel_end) return;
     float *a = scratch, *sums = a + (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE;
     fov_quant *quant = (fov_quant *)(void *)(sums + (size_t)FOV_TILE_SUMS * FOV_PANEL);
-    const size_t words = fov_words(gemm->type, gemm->k), blocks = (words + FOV_GEMM_KC - 1) / FOV_GEMM_KC;
-    const size_t all = FOV_GEMM_ROWS / ops->mr * ops->mr, fit = blocks ? FOV_TILE_PACKED / blocks : all;
-    const bool whole = fit >= all || fit >= row_end - row_begin;
-    size_t most = all;
-    if (!whole && most * (panel_end - panel_begin) > FOV_TILE_SUMS) most = all / 2;
+    const size_t words = fov_words(gemm->type, gemm->k), n = row_end - row_begin;
+    size_t most = fov_block_rows(ops->rows, ops->mr, words);
+    const bool whole = most >= n || most >= FOV_GEMM_ROWS / 10 * 9;
+    if (!whole) most = n * (panel_end - panel_begin) > FOV_TILE_SUMS ? FOV_GEMM_ROWS / 2 : FOV_GEMM_ROWS;
     for (size_t row = row_begin; row < row_end; row += most) {
         const size_t rows = least(row_end - row, most);
         const block b = {gemm, ops, words, row, rows, (rows + ops->mr - 1) / ops->mr, quant};

@@ -71,7 +71,8 @@ typedef struct fov_sampled {
 
 typedef struct fov_kernels {
     const char *name;
-    unsigned gemm_mr[FOV_TYPES]; /* rows of the register tile, at most 32 */
+    unsigned gemm_mr[FOV_TYPES];   /* rows of the register tile, at most 32 */
+    unsigned gemm_rows[FOV_TYPES]; /* rows packed at a time at most */
 
     /* Pack rows of w [m, k] (leading dimension ldw) into panels [ceil(m / 32)][k][32]: packed(j, k) = w[j, k]. */
     void (*pack_t)(const float *w, size_t ldw, size_t m, size_t k, float *packed);

@@ -11,8 +11,8 @@
 
 enum {
     FOV_TILE_STRIDE = FOV_GEMM_KC + 16,  /* floats between packed rows: 25 cache lines, so rows fall in different L1 sets */
-    FOV_TILE_PACKED = 2 * FOV_GEMM_ROWS, /* rows of packed X, one block of K each: 525 KiB, half of a 1 MiB L2 */
-    FOV_TILE_SUMS = 12 * FOV_GEMM_ROWS   /* rows of a panel's sums kept in scratch */
+    FOV_TILE_PACKED = 4 * FOV_GEMM_ROWS, /* rows of packed X, one block of K each: 1 MiB, of which f32 uses half */
+    FOV_TILE_SUMS = 16 * FOV_GEMM_ROWS   /* rows of a panel's sums kept in scratch */
 };
 
 /* int8: X[i, k] = scale (u - zero); inverse = 1 / scale, or 0. */
@@ -32,9 +32,18 @@ typedef struct fov_tile {
     size_t row, panel; /* of the tile in the gemm, for the epilogue */
 } fov_tile;
 
+/* Rows that are packed at a time, all of K: what scratch holds, at most `rows`; whole register tiles where there is a choice. */
+static inline size_t fov_block_rows(size_t rows, size_t mr, size_t words) {
+    const size_t blocks = (words + FOV_GEMM_KC - 1) / FOV_GEMM_KC, fit = blocks ? FOV_TILE_PACKED / blocks : rows;
+    return (fit < rows ? fit : rows) / mr * mr;
+}
+
 /* What a tier brings for a type. */
 typedef struct fov_tiles {
-    size_t mr; /* rows of a register tile at most */
+    size_t mr;   /* rows of a register tile at most */
+    size_t rows; /* packed at a time, a multiple of mr, at most FOV_TILE_PACKED */
+    size_t kc;   /* words of K of a tile; divides FOV_GEMM_KC */
+    bool full;   /* tiles of mr rows and a rest; else of equal rows */
     void (*tile)(const fov_tile *tile);
     void (*measure)(const float *x, size_t k, fov_quant *quant); /* of a row of X, before it is packed; or NULL */
     /* k values of a row into words, padded with zeros; NULL: f32, copied. */

@@ -9,6 +9,7 @@
 
 enum {
     ROWS = 32,
+    BLOCK = 640, /* rows packed at a time: W comes from L3, at some 10 GB/s a core */
     TILE_ROWS = 16,
     TILE_WORDS = 16,
     STRIDE_X = FOV_TILE_STRIDE * sizeof(float),
@@ -66,9 +67,13 @@ static void make_tail(tail *t, const fov_tile *tile, size_t whole) {
     do {                                                                                                                           \
         const bool two = (t)->rows > TILE_ROWS;                                                                                    \
         float *lower = (t)->sum + TILE_ROWS * FOV_PANEL;                                                                           \
-        if ((t)->last) fov_prefetch_y(t);                                                                                          \
-        configure((t)->rows); /* clears all tiles */                                                                               \
-        if (!(t)->first) {                                                                                                         \
+        if ((t)->rows < ROWS) configure((t)->rows);                                                                                \
+        if ((t)->first) {                                                                                                          \
+            _tile_zero(0);                                                                                                         \
+            _tile_zero(1);                                                                                                         \
+            _tile_zero(2);                                                                                                         \
+            _tile_zero(3);                                                                                                         \
+        } else {                                                                                                                   \
             _tile_loadd(0, (t)->sum, STRIDE_PANEL);                                                                                \
             _tile_loadd(1, (t)->sum + TILE_WORDS, STRIDE_PANEL);                                                                   \
             if (two) {                                                                                                             \
@@ -94,7 +99,19 @@ static void make_tail(tail *t, const fov_tile *tile, size_t whole) {
             _tile_stored(2, lower, STRIDE_PANEL);                                                                                  \
             _tile_stored(3, lower + TILE_WORDS, STRIDE_PANEL);                                                                     \
         }                                                                                                                          \
+        if ((t)->rows < ROWS) configure(ROWS); /* as the next tile expects; it costs hundreds of cycles */                         \
     } while (0)
+
+static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *words) {
+    (void)quant;
+    char *to = (char *)words;
+    for (size_t i = 0; i < k; i += 32) {
+        const size_t left = k - i;
+        const __m512 low = fov_load16(x + i, left), high = left > 16 ? fov_load16(x + i + 16, left - 16) : _mm512_setzero_ps();
+        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+        _mm512_mask_storeu_epi32(to + 2 * i, fov_mask16((left + 1) / 2), y);
+    }
+}
 
 static void tile_bf16(const fov_tile *t) {
     TILE_BODY(t, _tile_dpbf16ps);
@@ -107,9 +124,11 @@ static void tile_int8(const fov_tile *t) {
 }
 
 static void gemm_block(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
-    static const fov_tiles bf16 = {ROWS, tile_bf16, NULL, fov_pack_bf16_avx512};
-    static const fov_tiles int8 = {ROWS, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512};
+    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, pack_bf16};
+    static const fov_tiles int8 = {
+        ROWS, 10 * ROWS, FOV_GEMM_KC / 2, true, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512};
     static const fov_tiles *const tiles[FOV_TYPES] = {&fov_tiles_f32_avx512, &bf16, &int8};
+    if (g->type != FOV_TYPE_F32) configure(ROWS);
     fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);
     if (g->type != FOV_TYPE_F32) _tile_release();
 }
@@ -137,6 +156,7 @@ const fov_kernels fov_tier_amx = {
     .name = "amx",
     FOV_AVX512_SLOTS,
     .gemm_mr = {14, ROWS, ROWS},
+    .gemm_rows = {FOV_GEMM_ROWS, BLOCK, BLOCK},
     .gemm_block = gemm_block,
     .fma_loop = {fov_fma_loop_avx512, loop_bf16, loop_int8},
 };

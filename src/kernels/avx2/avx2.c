@@ -43,6 +43,7 @@ static float fma_loop_avx2(uint64_t iterations, uint64_t *flops_per_iteration) {
 const fov_kernels fov_tier_avx2 = {
     .name = "avx2",
     .gemm_mr = {6, 4, 4},
+    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .pack_t = fov_pack_t_avx2,
     .pack_n = fov_pack_n_avx2,
     .gemm_block = fov_gemm_block_avx2,

@@ -38,6 +38,7 @@ const fov_kernels fov_tier_avx512 = {
     .name = "avx512",
     FOV_AVX512_SLOTS,
     .gemm_mr = {14, 12, 12},
+    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .gemm_block = fov_gemm_block_avx512,
     .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_fma_loop_avx512},
 };

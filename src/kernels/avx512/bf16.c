@@ -29,6 +29,7 @@ static FOV_GEMM_BLOCK(bf16, f32_avx512, bf16_dot, int8_vnni)
         .name = "avx512bf16",
         FOV_AVX512_SLOTS,
         .gemm_mr = {14, 14, 14},
+        .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
         .gemm_block = fov_gemm_block_bf16,
         .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
 };

@@ -17,20 +17,36 @@ static inline __m512 activate(fov_activation act, __m512 v) {
     return v;
 }
 
-/* Bias, activation and residual of finished sums. */
-void fov_finish_f32_avx512(const fov_tile *t) {
+/* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
+__attribute__((always_inline)) static inline void finish(const fov_tile *t, const bool int8) {
     const fov_gemm *g = t->gemm;
     const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
     const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
-    __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0;
+    __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0, scale0 = bias0, scale1 = bias0;
+    __m512i w_sum0 = _mm512_setzero_si512(), w_sum1 = w_sum0;
     if (g->bias) {
         bias0 = _mm512_maskz_loadu_ps(low, g->bias + j);
         bias1 = _mm512_maskz_loadu_ps(high, g->bias + j + 16);
     }
+    if (int8) {
+        scale0 = _mm512_maskz_loadu_ps(low, g->w_scale + j);
+        scale1 = _mm512_maskz_loadu_ps(high, g->w_scale + j + 16);
+        w_sum0 = _mm512_maskz_loadu_epi32(low, g->w_sum + j);
+        w_sum1 = _mm512_maskz_loadu_epi32(high, g->w_sum + j + 16);
+    }
     for (size_t i = 0; i < t->rows; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
+        const float *sum = t->sum + i * FOV_PANEL;
         float *y = g->y + to * g->ldy + j;
-        __m512 v0 = _mm512_load_ps(t->sum + i * FOV_PANEL), v1 = _mm512_load_ps(t->sum + i * FOV_PANEL + 16);
+        __m512 v0 = _mm512_load_ps(sum), v1 = _mm512_load_ps(sum + 16);
+        if (int8) {
+            const __m512i zero = _mm512_set1_epi32(t->quant[i].zero);
+            const __m512 scale = _mm512_set1_ps(t->quant[i].scale);
+            const __m512i q0 = _mm512_sub_epi32(_mm512_castps_si512(v0), _mm512_mullo_epi32(zero, w_sum0));
+            const __m512i q1 = _mm512_sub_epi32(_mm512_castps_si512(v1), _mm512_mullo_epi32(zero, w_sum1));
+            v0 = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), _mm512_mul_ps(scale, scale0));
+            v1 = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), _mm512_mul_ps(scale, scale1));
+        }
         v0 = activate(g->act, _mm512_add_ps(v0, bias0));
         v1 = activate(g->act, _mm512_add_ps(v1, bias1));
         if (g->residual) {
@@ -43,23 +59,12 @@ void fov_finish_f32_avx512(const fov_tile *t) {
     }
 }
 
-/* sum = s_i scale[j] (sum - z_i w_sum[j]), as f32 in place. */
+void fov_finish_f32_avx512(const fov_tile *t) {
+    finish(t, false);
+}
+
 void fov_finish_int8_avx512(const fov_tile *t) {
-    const fov_gemm *g = t->gemm;
-    const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
-    for (size_t c = 0; c < FOV_PANEL; c += 16) {
-        const __mmask16 mask = fov_mask16_from(columns, c);
-        if (!mask) break;
-        const __m512 scale = _mm512_maskz_loadu_ps(mask, g->w_scale + j + c);
-        const __m512i w_sum = _mm512_maskz_loadu_epi32(mask, g->w_sum + j + c);
-        for (size_t i = 0; i < t->rows; i++) {
-            float *sum = t->sum + i * FOV_PANEL + c;
-            const __m512i zero = _mm512_mullo_epi32(_mm512_set1_epi32(t->quant[i].zero), w_sum);
-            const __m512i q = _mm512_sub_epi32(_mm512_load_si512((const void *)sum), zero);
-            _mm512_store_ps(sum, _mm512_mul_ps(_mm512_cvtepi32_ps(q), _mm512_mul_ps(_mm512_set1_ps(t->quant[i].scale), scale)));
-        }
-    }
-    fov_finish_f32_avx512(t);
+    finish(t, true);
 }
 
 /* To nearest, ties to even; a NaN keeps its upper half, made quiet. */

@@ -161,7 +161,7 @@ void fov_pack_int8_avx512(const float *x, size_t k, const fov_quant *quant, floa
         name##_all[t->rows - 1](t);                                                                                                \
         if (t->last) finish(t);                                                                                                    \
     }                                                                                                                              \
-    const fov_tiles fov_tiles_##name = {mr, name, measure, pack};
+    const fov_tiles fov_tiles_##name = {mr, FOV_GEMM_ROWS, FOV_GEMM_KC, false, name, measure, pack};
 
 /* gemm_block of a tier. */
 #define FOV_GEMM_BLOCK(tier, f32, bf16, int8)                                                                                      \

@@ -29,6 +29,7 @@ static FOV_GEMM_BLOCK(vnni, f32_avx512, bf16_avx512, int8_vnni)
         .name = "avx512vnni",
         FOV_AVX512_SLOTS,
         .gemm_mr = {14, 12, 14},
+        .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
         .gemm_block = fov_gemm_block_vnni,
         .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
 };

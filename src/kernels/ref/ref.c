@@ -39,6 +39,7 @@ static float fma_loop_ref(uint64_t iterations, uint64_t *flops_per_iteration) {
 const fov_kernels fov_tier_ref = {
     .name = "ref",
     .gemm_mr = {FOV_REF_ROWS, FOV_REF_ROWS, FOV_REF_ROWS},
+    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .pack_t = fov_pack_t_ref,
     .pack_n = fov_pack_n_ref,
     .gemm_block = fov_gemm_block_ref,
