@@ -2,6 +2,7 @@
  * path is, and what the last layer leaves out. The small checkpoints of tests/golden: width 24, 3 heads, 2 layers, hidden 37. */
 #include <math.h>
 
+#include "support/folder.h"
 #include "support/tiny.h"
 
 enum { C = 24, HEADS = 3, LAYERS = 2, HIDDEN = 37, LABELS = 3, WINDOW = 12 };
@@ -23,8 +24,8 @@ static run run_with(const char *name, const fov_session_options *options) {
     fov_session *session = NULL;
     fov_text_info info;
     run r;
-    char path[512];
-    snprintf(path, sizeof path, "%s/tests/golden/%s", FOV_SOURCE_DIR, name);
+    char path[1024];
+    snprintf(path, sizeof path, "%s%s", *name == '/' ? "" : FOV_SOURCE_DIR "/tests/golden/", name);
     assert_ok(fov_model_load(path, NULL, &model, error));
     assert_ok(fov_session_create(model, options, &session, error));
     fov_text text = text_of(long_text);
@@ -94,6 +95,24 @@ static void test_longformer(void **state) {
     }
 }
 
+/* yoso-single as its own config.json would have it with the sampled form. */
+static void sampled_yoso(const folder *f) {
+    static const char *const same[] = {"model.safetensors", "tokenizer_config.json", "vocab.txt"};
+    char config[4096] = "", from[512];
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(from, sizeof from, "%s/tests/golden/yoso-single/%s", FOV_SOURCE_DIR, same[i]);
+        assert_int_equal(symlink(from, folder_path(f, same[i])), 0);
+    }
+    FILE *file = fopen(FOV_SOURCE_DIR "/tests/golden/yoso-single/config.json", "rb");
+    assert_non_null(file);
+    assert_true(fread(config, 1, sizeof config - 1, file) > 0);
+    fclose(file);
+    char *form = strstr(config, "\"use_expectation\": true");
+    assert_non_null(form);
+    memcpy(form, "\"use_expectation\":false", strlen("\"use_expectation\": true"));
+    folder_write_text(f, "config.json", config);
+}
+
 /* Sampled or not, the exact path is the expectation: two products of n^2 C. */
 static void test_yoso(void **state) {
     (void)state;
@@ -107,6 +126,15 @@ static void test_yoso(void **state) {
         else
             check_count("done", r.stats.total_done_real, r.stats.total_exact_real);
     }
+    folder f;
+    folder_make(&f);
+    sampled_yoso(&f);
+    const run sampled = run_with(f.path, &(fov_session_options){.all_rows = 1});
+    assert_string_equal(sampled.baseline, "yoso:tau=5,m=0,hash=hadamard,backward=exact");
+    check_count("exact", sampled.stats.total_exact_real,
+                LAYERS * (rest_of_layer(sampled.n) + 2 * sampled.n * sampled.n * C) + head);
+    assert_true(sampled.stats.total_done_real > sampled.stats.total_exact_real);
+    folder_remove(&f);
     const run other = run_with("bert-sharded", &(fov_session_options){.attention = "yoso:tau=5,m=8"});
     assert_string_equal(other.baseline, "dense");
 }
