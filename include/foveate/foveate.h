@@ -211,6 +211,10 @@ FOV_API void fov_session_free(fov_session *session); /* NULL is allowed */
 /* The settings in force, with every parameter written out, e.g. "mca:alpha=0.2,length=real,draws=shared". */
 FOV_API const char *fov_session_method(const fov_session *session, fov_place place);
 
+/* The attention of the path that fov_stats calls exact: the checkpoint's own in its exact form, e.g. "window:w=256"; "dense" where
+ * the checkpoint names a method that this library lacks. Whatever the session's own attention. */
+FOV_API const char *fov_session_baseline(const fov_session *session);
+
 /* One text, or a pair when b is not NULL. UTF-8; need not be NUL-terminated. Invalid bytes count as U+FFFD. */
 typedef struct fov_text {
     const char *a, *b;
@@ -225,8 +229,9 @@ typedef struct fov_text_info {
 } fov_text_info;
 
 /* Multiply-adds and seconds of the calls since the last fov_session_reset_stats. "values" is the value projection X Wv.
- * done: what was computed. exact: the exact ragged path with every row computed (real), or with every text padded to
- * 128 tokens, or the N of padded:N (padded: the papers' convention, where padding is part of the baseline). */
+ * done: what was computed. exact: the exact ragged path with every row computed and the attention that fov_session_baseline names
+ * (real), or with every text padded to 128 tokens, or the N of padded:N (padded: the papers' convention, where padding is part of
+ * the baseline). */
 typedef struct fov_stats {
     uint64_t texts, tokens, truncated_texts, invalid_texts;
     double values_done_real, values_exact_real;

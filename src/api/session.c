@@ -68,6 +68,7 @@ fov_status fov_session_create(const fov_model *model, const fov_session_options 
         fov_session_free(s);
         return status;
     }
+    fov_setting_format(fov_encoder_baseline(s->encoder), s->baseline, sizeof s->baseline);
     *session = s;
     return FOV_OK;
 }
@@ -84,6 +85,10 @@ void fov_session_free(fov_session *s) {
 
 const char *fov_session_method(const fov_session *s, fov_place place) {
     return (unsigned)place < 3 ? s->methods[place] : "";
+}
+
+const char *fov_session_baseline(const fov_session *s) {
+    return s->baseline;
 }
 
 void fov_session_get_stats(const fov_session *s, fov_stats *stats) {

@@ -98,6 +98,10 @@ typedef struct fov_attention_row {
     double (*cost)(const fov_setting *setting, size_t queries, size_t keys, size_t head_size);
     /* Multiply-adds of what the layer adds, all texts and heads; NULL: nothing. */
     double (*layer_cost)(const fov_setting *setting, const fov_attention *problem);
+    /* Turn a setting into the method's own exact form, where that has parameters of its own (YOSO: no hashes); NULL: it is. */
+    void (*exact_form)(fov_setting *setting);
+    /* Whether an output needs q, k or v: Longformer's global rows do not. NULL: yes. */
+    bool (*reads_local)(const fov_setting *setting, const fov_attention *problem);
     /* Floats of the stored weights of one text and head; NULL: queries * keys. */
     size_t (*weight_floats)(const fov_setting *setting, size_t globals, size_t queries, size_t keys);
     /* Softmax family only, else NULL. */

@@ -332,6 +332,15 @@ static double cost(const fov_setting *setting, size_t queries, size_t keys, size
     return 2 * cells * (double)head_size;
 }
 
+/* Global tokens' outputs come from window_global.c alone. */
+static bool reads_local(const fov_setting *setting, const fov_attention *p) {
+    (void)setting;
+    for (size_t b = 0; b < p->texts; b++)
+        for (size_t o = 0; o < p->y_offsets[b + 1] - p->y_offsets[b]; o++)
+            if (fov_window_output(p, b, o) >= fov_window_globals(p)) return true;
+    return false;
+}
+
 const fov_attention_row fov_attention_window = {
     .info = {.name = "window",
              .place = FOV_PLACE_ATTENTION,
@@ -344,6 +353,7 @@ const fov_attention_row fov_attention_window = {
     .forward = forward,
     .cost = cost,
     .layer_cost = fov_window_global_cost,
+    .reads_local = reads_local,
     .weight_floats = weight_floats,
     .weights = weights,
     .apply = apply,

@@ -121,6 +121,10 @@ static double cost(const fov_setting *setting, size_t queries, size_t keys, size
     return rows * ((double)(parts * 3 * padded * stages) + m * d);
 }
 
+static void exact_form(fov_setting *setting) {
+    setting->values[HASHES] = 0;
+}
+
 const fov_attention_row fov_attention_yoso = {
     .info = {.name = "yoso",
              .place = FOV_PLACE_ATTENTION,
@@ -132,6 +136,7 @@ const fov_attention_row fov_attention_yoso = {
     .workspace = workspace,
     .forward = forward,
     .cost = cost,
+    .exact_form = exact_form,
     .backward_workspace = fov_yoso_backward_workspace,
     .backward = fov_yoso_backward,
 };

@@ -77,6 +77,7 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->attention = fov_attention_row_of(&settings->attention);
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
+    fov_encoder_set_baseline(e);
     e->importance = settings->trace || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
     e->padded = 128;
     for (size_t i = 0; i < e->values->info.param_count; i++)
@@ -117,6 +118,9 @@ void fov_encoder_free(fov_encoder *e) {
 
 size_t fov_encoder_max_texts(const fov_encoder *e) {
     return e->max_texts;
+}
+const fov_setting *fov_encoder_baseline(const fov_encoder *e) {
+    return &e->baseline;
 }
 const struct fov_model *fov_encoder_model(const fov_encoder *e) {
     return e->model;

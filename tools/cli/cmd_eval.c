@@ -36,7 +36,7 @@ static json_t *pack_ratio(double done, double exact) {
     return json_pack("{s:o, s:o}", "done", json_count(done), "exact", json_count(exact));
 }
 
-/* The object of the contract; then what it does not name: seed, metrics, truncated, invalid, dropped, cpu, tier. */
+/* The object of the contract; then what it does not name: baseline, seed, metrics, truncated, invalid, dropped, cpu, tier. */
 static json_t *pack_report(const evaluation *v, const engine *e, const settings *s, const fov_machine *machine) {
     const fov_stats *t = &v->stats;
     unsigned threads = s->shared.threads ? (unsigned)s->shared.threads : machine->threads;
@@ -56,6 +56,7 @@ static json_t *pack_report(const evaluation *v, const engine *e, const settings 
                                          pack_ratio(t->total_done_real, t->total_exact_real)));
     bad |= json_object_set_new(report, "flops_padded",
                                json_pack("{s:o}", "values", pack_ratio(t->values_done_padded, t->values_exact_padded)));
+    bad |= json_object_set_new(report, "baseline", json_pack("{s:s}", "attention", fov_session_baseline(e->session)));
     bad |= json_object_set_new(report, "metrics", pack_metrics(v));
     bad |= json_object_set_new(report, "seed", json_integer((json_int_t)s->shared.seed));
     bad |= json_object_set_new(report, "max_length", json_integer((json_int_t)s->shared.max_length));
@@ -92,7 +93,7 @@ static void print_table(const evaluation *v, const engine *e, const settings *s,
         else
             puts("  95 %, bootstrap over examples");
     }
-    puts("\nmultiply-adds");
+    printf("\nmultiply-adds, against exact values and ffn, attention %s, every row\n", fov_session_baseline(e->session));
     print_ratio("value projection, real tokens", t->values_done_real, t->values_exact_real);
     print_ratio("all, real tokens", t->total_done_real, t->total_exact_real);
     print_ratio("value projection, padded to 128", t->values_done_padded, t->values_exact_padded);

@@ -63,11 +63,9 @@ bool engine_is_random(const engine *e) {
 }
 
 bool engine_is_approximate(const engine *e) {
-    static const char *const exact[] = {"dense", "exact", "exact"};
-    for (size_t i = 0; i < 3; i++) {
-        const fov_method_info *method = engine_method(e->session, places[i]);
-        if (method && strcmp(method->name, exact[i])) return true;
-    }
+    const char *const exact[] = {fov_session_baseline(e->session), "exact", "exact"};
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(fov_session_method(e->session, places[i]), exact[i])) return true;
     return false;
 }
 
@@ -102,10 +100,10 @@ void engine_summary(const engine *e, size_t empty, double seconds) {
            stats.texts, blank, stats.tokens, stats.truncated_texts, stats.invalid_texts, seconds,
            seconds > 0 ? (double)stats.tokens / seconds : 0);
     if (!engine_is_approximate(e) || !(stats.total_exact_real > 0)) return;
-    remark("attention %s, values %s, ffn %s: multiply-adds done of the exact path's, real tokens: %.1f %% of the values', %.1f %% "
-           "of all",
+    remark("attention %s, values %s, ffn %s: multiply-adds done of the exact path's (attention %s), real tokens: %.1f %% of the "
+           "values', %.1f %% of all",
            fov_session_method(e->session, FOV_PLACE_ATTENTION), fov_session_method(e->session, FOV_PLACE_VALUES),
-           fov_session_method(e->session, FOV_PLACE_FFN),
+           fov_session_method(e->session, FOV_PLACE_FFN), fov_session_baseline(e->session),
            stats.values_exact_real > 0 ? 100 * stats.values_done_real / stats.values_exact_real : 100,
            100 * stats.total_done_real / stats.total_exact_real);
 }
