@@ -37,7 +37,7 @@ struct fov_model {
     fov_config config;
     const fov_arch *arch;
     fov_head head;
-    fov_activation activation; /* of the feed-forward layer */
+    fov_activation activation, pooler_activation, lm_activation; /* of the feed-forward layer, and in the heads */
     fov_model_info info;
     char name[128], architecture[32], attention[96];
     size_t max_length;

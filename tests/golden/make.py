@@ -190,9 +190,14 @@ def main():
     # Unpadded, expectation form: transformers ignores YOSO's padding mask.
     small('yoso-single', 'YosoForSequenceClassification', yoso=True, num_labels=3, hash_code_len=5, conv_window=3)
     small('yoso-mask', 'YosoForMaskedLM', kind='fill', yoso=True)
+    # hidden_act in the heads: YOSO's classifier and BERT's masked LM follow it, RoBERTa's masked LM is always gelu.
+    small('yoso-single-relu', 'YosoForSequenceClassification', yoso=True, num_labels=3, hidden_act='relu')
+    small('yoso-mask-relu', 'YosoForMaskedLM', kind='fill', yoso=True, hidden_act='relu')
+    small('bert-mask-relu', 'BertForMaskedLM', kind='fill', hidden_act='relu')
     small('sentence', 'BertModel', kind='vectors', sentence=True)
     roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
     roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')
+    roberta('roberta-mask-relu', 'RobertaForMaskedLM', True, kind='fill', hidden_act='relu')
     roberta('roberta-tags', 'RobertaForTokenClassification', False, kind='tags', num_labels=3)
     roberta('roberta-plain', 'RobertaModel', True, kind='vectors')
     for folder, _, names in os.walk(HERE):

@@ -183,6 +183,7 @@ static void test_classifiers(void **state) {
         {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
         {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"yoso-single", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
+        {"yoso-single-relu", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         golden g;
@@ -246,7 +247,8 @@ static void test_encoders(void **state) {
 
 static void test_masked_lm(void **state) {
     (void)state;
-    static const char *const names[] = {"bert-mask", "distilbert-mask-untied", "roberta-mask", "yoso-mask"};
+    static const char *const names[] = {"bert-mask",      "distilbert-mask-untied", "roberta-mask",     "yoso-mask",
+                                        "bert-mask-relu", "yoso-mask-relu",         "roberta-mask-relu"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         golden g;
         golden_small(&g, names[i]);
