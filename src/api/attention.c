@@ -45,6 +45,14 @@ static fov_status check(const fov_attention_problem *p, prepared *r, bool backwa
     r->row = fov_attention_row_of(&r->setting);
     if (p->causal && !(r->row->info.flags & FOV_METHOD_CAUSAL))
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention cannot be causal", r->row->info.name);
+    if (p->causal && r->row->can_be_causal && !r->row->can_be_causal(&r->setting))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' with these parameters looks at all keys, so it cannot be causal",
+                        r->row->info.name);
+    if (p->conv && !r->row->convolves)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no convolution; conv must be NULL",
+                        r->row->info.name);
+    if (p->conv && p->conv_width % 2 == 0)
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "conv_width must be odd, not %zu", p->conv_width);
     if (backward && !r->row->backward)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no backward pass", r->row->info.name);
     r->kernels = fov_kernels_get(error);
@@ -150,6 +158,7 @@ static fov_status prepare(const fov_attention_problem *p, prepared *r, bool back
                                  .scale = p->scale > 0 ? p->scale : 1 / sqrtf((float)p->head_size),
                                  .causal = p->causal != 0,
                                  .key_mask = p->key_mask,
+                                 .layer = {.conv = p->conv, .conv_width = p->conv ? p->conv_width : 0},
                                  .hashes = r->hashes,
                                  .seed = p->seed,
                                  .layer_number = p->layer};
