@@ -274,6 +274,42 @@ static inline void attention_problem_backward(attention_problem *t, const fov_ke
     scratch_free(scratch, bytes);
 }
 
+/* ---- stored weights ---- */
+
+typedef struct stored_weights {
+    float *weights, *col_max, *col_energy;
+    size_t cells, keys; /* floats of each, guards apart */
+} stored_weights;
+
+static inline stored_weights stored_make(const attention_problem *t) {
+    const size_t cells = t->cells * t->p.heads, keys = t->p.heads * t->k_offsets[t->p.texts];
+    return (stored_weights){block_make(cells, NAN), block_make(keys, NAN), block_make(keys, NAN), cells, keys};
+}
+
+static inline void stored_free(stored_weights *s) {
+    block_check(s->weights, s->cells);
+    block_check(s->col_max, s->keys);
+    block_check(s->col_energy, s->keys);
+    free(s->weights);
+    free(s->col_max);
+    free(s->col_energy);
+}
+
+/* weights and then apply, which must give what forward gives. */
+static inline void attention_problem_stored(attention_problem *t, const fov_kernels *kernels, unsigned threads,
+                                            const stored_weights *s) {
+    const fov_attention_size size = problem_size(t, threads);
+    const size_t bytes = t->row->workspace(&t->setting, &size);
+    void *scratch = scratch_make(bytes);
+    const fov_attention_run run = {kernels, &t->setting, threads, scratch};
+    const fov_attention_weight_set set = {s->weights, t->starts, s->col_max, s->col_energy};
+    problem_reset(t);
+    t->row->weights(&run, &t->p, &set);
+    t->row->apply(&run, &t->p, &set);
+    scratch_free(scratch, bytes);
+    block_check(t->y, t->y_floats);
+}
+
 /* What no output owns is as it was. */
 static inline void attention_problem_untouched(const attention_problem *t, bool backward) {
     const fov_attention *p = &t->p;
