@@ -282,7 +282,7 @@ typedef struct stored_weights {
 } stored_weights;
 
 static inline stored_weights stored_make(const attention_problem *t) {
-    const size_t cells = t->cells * t->p.heads, keys = t->p.heads * t->k_offsets[t->p.texts];
+    const size_t cells = t->cells * t->p.heads, keys = t->p.heads * t->p.k_offsets[t->p.texts];
     return (stored_weights){block_make(cells, NAN), block_make(keys, NAN), block_make(keys, NAN), cells, keys};
 }
 
@@ -328,6 +328,9 @@ static inline attention_problem attention_problem_alone(const attention_problem 
     one.p.q_offsets += text;
     one.p.k_offsets += text;
     one.p.y_offsets += text;
+    one.longest = problem_keys(t, text) > problem_queries(t, text) ? problem_keys(t, text) : problem_queries(t, text);
+    one.starts[0] = 0;
+    one.cells = fov_attention_weight_floats(&t->setting, t->p.layer.globals, problem_queries(t, text), problem_keys(t, text));
     return one;
 }
 
