@@ -15,7 +15,7 @@
 #include <math.h>
 
 #include "foveate/attention.h"
-#include "support/random.h"
+#include "support/blocks.h"
 
 enum { TEXTS = 2, HEADS = 2, KEYS = 19, D = 5, MAX_WIDTH = 41, CELLS = TEXTS * HEADS * (KEYS + 4) * D };
 
@@ -67,14 +67,10 @@ static void run(layers *m, bool with, bool backward) {
     fov_status status =
         backward ? fov_attention_backward_workspace(&p, &bytes, &error) : fov_attention_workspace(&p, &bytes, &error);
     if (status) fail_msg("%s", error.message);
-    unsigned char *scratch = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(scratch);
-    memset(scratch, 0xFF, bytes);
-    memset(scratch + bytes, 0xC5, 64);
+    void *scratch = scratch_make(bytes);
     status = backward ? fov_attention_backward(&p, &g, scratch, bytes, &error) : fov_attention_forward(&p, scratch, bytes, &error);
     if (status) fail_msg("%s", error.message);
-    for (size_t i = 0; i < 64; i++) assert_int_equal(scratch[bytes + i], 0xC5);
-    free(scratch);
+    scratch_free(scratch, bytes);
 }
 
 /* Weight of key j for query i. */

@@ -48,7 +48,7 @@ static void test_reference(void **state) {
         attention_problem t;
         make(&t, n);
         const size_t d = t.p.head_size, width = t.p.heads * d;
-        float *y = block_make(LENGTH * width, problem_canary);
+        float *y = block_make(LENGTH * width, block_canary);
         void *block;
         size_t bytes;
         fov_fastmax_state *s = state_make(&t, kernels, &block, &bytes);
@@ -91,7 +91,7 @@ static void test_batch(void **state) {
         make(&t, 100 + n);
         attention_problem_forward(&t, kernels, 1);
         const size_t width = t.p.heads * t.p.head_size;
-        float *y = block_make(width, problem_canary);
+        float *y = block_make(width, block_canary);
         void *block;
         size_t bytes;
         fov_fastmax_state *s = state_make(&t, kernels, &block, &bytes);

@@ -207,7 +207,7 @@ static void test_same_bits(void **state) {
         attention_problem_backward(&t, kernels, 5);
         for (size_t b = 0; b < t.p.texts; b++) {
             attention_problem one = attention_problem_alone(&t, b);
-            for (size_t i = t.k_offsets[b] * t.p.ldk; i < t.k_offsets[b + 1] * t.p.ldk; i++) t.dk[i] = problem_canary;
+            for (size_t i = t.k_offsets[b] * t.p.ldk; i < t.k_offsets[b + 1] * t.p.ldk; i++) t.dk[i] = block_canary;
             attention_problem_backward(&one, kernels, 1);
         }
         assert_memory_equal(t.dq, dq, t.q_floats * sizeof *dq);

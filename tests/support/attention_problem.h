@@ -24,68 +24,11 @@
 #include <math.h>
 
 #include "attention/attention.h"
-#include "support/random.h"
+#include "support/blocks.h"
 
-enum { PROBLEM_TEXTS = 6, PROBLEM_GUARD = 64 };
+enum { PROBLEM_TEXTS = 6 };
 
-static const float problem_canary = -12345.75f;
 static const double problem_unit = 0x1p-24; /* rounding of one f32 operation */
-
-/* ---- blocks of floats ---- */
-
-/* `floats` of the value, and a guard of canaries behind them. */
-static inline float *block_make(size_t floats, float value) {
-    float *block = aligned_alloc(64, ((floats + PROBLEM_GUARD) * sizeof *block + 63) / 64 * 64);
-    assert_non_null(block);
-    for (size_t i = 0; i < floats; i++) block[i] = value;
-    for (size_t i = 0; i < PROBLEM_GUARD; i++) block[floats + i] = problem_canary;
-    return block;
-}
-
-static inline void block_check(const float *block, size_t floats) {
-    for (size_t i = 0; i < PROBLEM_GUARD; i++)
-        if (block[floats + i] != problem_canary) fail_msg("an array of %zu floats is overrun at + %zu", floats, i);
-}
-
-static inline float *block_copy(const float *from, size_t floats) {
-    float *copy = block_make(floats, 0);
-    memcpy(copy, from, floats * sizeof *copy);
-    return copy;
-}
-
-/* Rows first .. last - 1 of `columns` in [-range, range); the rest is NaN. */
-static inline float *block_rows(test_rng *rng, size_t first, size_t last, size_t columns, size_t ld, float range) {
-    float *block = block_make(last * ld, NAN);
-    for (size_t i = first; i < last; i++)
-        for (size_t c = 0; c < columns; c++) block[i * ld + c] = range * test_float(rng);
-    return block;
-}
-
-/* Floats outside the columns of rows from `first` on still hold `before` (NaN: NaN). */
-static inline void block_check_untouched(const float *block, size_t rows, size_t ld, size_t first, size_t columns, float before) {
-    for (size_t i = 0; i < rows * ld; i++) {
-        if (i / ld >= first && i % ld < columns) continue;
-        if (isnan(before) ? !isnan(block[i]) : block[i] != before)
-            fail_msg("float %zu in row %zu is outside every output, but was written", i % ld, i / ld);
-    }
-    block_check(block, rows * ld);
-}
-
-/* Scratch full of NaN, so that what is read before it is written shows, and a guard. */
-static inline void *scratch_make(size_t bytes) {
-    unsigned char *block = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(block);
-    memset(block, 0xFF, bytes);
-    memset(block + bytes, 0xC5, 64);
-    return block;
-}
-
-static inline void scratch_free(void *scratch, size_t bytes) {
-    const unsigned char *guard = (unsigned char *)scratch + bytes;
-    for (size_t i = 0; i < 64; i++)
-        if (guard[i] != 0xC5) fail_msg("a workspace of %zu bytes is overrun at + %zu", bytes, i);
-    free(scratch);
-}
 
 /* ---- comparisons ---- */
 
@@ -184,10 +127,10 @@ static inline void attention_problem_fill(attention_problem *t, test_rng *rng, f
     t->k = block_rows(rng, t->k_offsets[0], t->k_offsets[texts], width, p->ldk, range);
     t->v = block_rows(rng, t->k_offsets[0], t->k_offsets[texts], width, p->ldv, range);
     t->dy = block_rows(rng, t->y_offsets[0], t->y_offsets[texts], width, p->ldy, range);
-    t->y = block_make(t->y_floats, problem_canary);
-    t->dq = block_make(t->q_floats, problem_canary);
-    t->dk = block_make(t->k_floats, problem_canary);
-    t->dv = block_make(t->v_floats, problem_canary);
+    t->y = block_make(t->y_floats, block_canary);
+    t->dq = block_make(t->q_floats, block_canary);
+    t->dk = block_make(t->k_floats, block_canary);
+    t->dv = block_make(t->v_floats, block_canary);
     p->q = in_place ? t->y : t->q;
     p->k = t->k;
     p->v = t->v;
@@ -246,7 +189,7 @@ static inline fov_attention_size problem_size(const attention_problem *t, unsign
 
 /* y as it is before a run. */
 static inline void problem_reset(attention_problem *t) {
-    for (size_t i = 0; i < t->y_floats; i++) t->y[i] = problem_canary;
+    for (size_t i = 0; i < t->y_floats; i++) t->y[i] = block_canary;
     if (t->p.q == t->y) memcpy(t->y, t->q, t->q_floats * sizeof *t->q);
 }
 
@@ -314,11 +257,11 @@ static inline void attention_problem_stored(attention_problem *t, const fov_kern
 static inline void attention_problem_untouched(const attention_problem *t, bool backward) {
     const fov_attention *p = &t->p;
     const size_t width = p->heads * p->head_size;
-    block_check_untouched(t->y, t->y_offsets[p->texts], p->ldy, t->y_offsets[0], width, p->q == t->y ? NAN : problem_canary);
+    block_check_untouched(t->y, t->y_offsets[p->texts], p->ldy, t->y_offsets[0], width, p->q == t->y ? NAN : block_canary);
     if (!backward) return;
-    block_check_untouched(t->dq, t->q_offsets[p->texts], p->ldq, t->q_offsets[0], width, problem_canary);
-    block_check_untouched(t->dk, t->k_offsets[p->texts], p->ldk, t->k_offsets[0], width, problem_canary);
-    block_check_untouched(t->dv, t->k_offsets[p->texts], p->ldv, t->k_offsets[0], width, problem_canary);
+    block_check_untouched(t->dq, t->q_offsets[p->texts], p->ldq, t->q_offsets[0], width, block_canary);
+    block_check_untouched(t->dk, t->k_offsets[p->texts], p->ldk, t->k_offsets[0], width, block_canary);
+    block_check_untouched(t->dv, t->k_offsets[p->texts], p->ldv, t->k_offsets[0], width, block_canary);
 }
 
 /* One text of the batch alone, as a slice of the offsets: the same arrays. */
