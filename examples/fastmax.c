@@ -54,7 +54,8 @@ int main(void) {
         stream(methods[p - 1]);
         check("    one at a time", y, loop, N);
         const size_t features = p == 1 ? 1 + D : 1 + D + D * (D + 1) / 2;
-        printf("    the state: %zu floats a head at any length; %d positions of keys and values: %d\n", D * features, T, 2 * T * D);
+        printf("    the state: %zu sums a head at any length; keys and values of %d positions: %d numbers\n", D * features, T,
+               2 * T * D);
     }
     return 0;
 }

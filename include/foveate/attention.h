@@ -38,9 +38,9 @@ typedef struct fov_attention_problem {
     const uint64_t *hashes;  /* [B] key of each text's draws; NULL: the text's number */
     uint64_t seed;           /* of random methods */
     uint32_t layer;          /* part of the key; at most 65535 */
-    /* YOSO's convolution, 'yoso' only: [H, conv_width], or NULL: none. With token t of a query (its number; causal: plus keys -
-     * queries) y gets the sum of conv[h, c] v[t + c - conv_width / 2] over the keys there are and the query sees. The gradients go
-     * through it to v; conv itself gets none. */
+    /* YOSO's convolution, 'yoso' only: [H, conv_width], or NULL: none. Query i also gets sum_c conv[h, c] v[t + c - conv_width /
+     * 2], t = i, or i + keys - queries when causal, over the keys that are there and that it sees. Gradients go through it to v;
+     * conv itself gets none. */
     const float *conv;
     size_t conv_width; /* odd; ignored where conv is NULL */
 } fov_attention_problem;
@@ -76,7 +76,8 @@ FOV_API fov_status fov_attention_backward(const fov_attention_problem *problem, 
                                           void *workspace, size_t bytes, fov_error *error);
 
 /* Causal Fastmax one position at a time, for decoding. The positions so far are kept as moments, so that memory and the time of a
- * step do not grow with their number: D F floats a head, F = 1 + D for p = 1 and 1 + D + D (D + 1) / 2 for p = 2. */
+ * step do not grow with their number: D F floats a head (D rounded up to a multiple of 32), F = 1 + D for p = 1 and
+ * 1 + D + D (D + 1) / 2 for p = 2. */
 typedef struct fov_fastmax_stream fov_fastmax_stream;
 
 /* An empty stream of `heads` heads. `method`: "fastmax" with p, normalize (none or standardize) and block, how many positions are
