@@ -21,7 +21,7 @@ static void run_mca(window_problem *t, const fov_kernels *kernels, const project
     uint64_t hashes[MAX_TEXTS] = {11, 12, 13, 14, 15};
     double done = 0;
     assert_int_equal(fov_setting_parse(&setting, infos, count, method, NULL), FOV_OK);
-    const fov_value_weights w = {d, p->heads, p->head_size, j->packed, j->b};
+    const fov_value_weights w = {.width = d, .heads = p->heads, .head_size = p->head_size, .packed = j->packed, .bias = j->b};
     const fov_values_size size = {n, p->texts, t->a.longest, d, p->heads, p->head_size, 2};
     void *scratch = block_make(fov_values_mca.workspace(&size) / sizeof(float) + 16, NAN);
     float *gemm = block_make(2 * fov_gemm_scratch(), NAN);
