@@ -180,10 +180,10 @@ static void test_classifiers(void **state) {
         {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-rerank", "bert", "F16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
+        {"yoso-single-relu", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
         {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"yoso-single", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
-        {"yoso-single-relu", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         golden g;
