@@ -180,7 +180,6 @@ static void test_classifiers(void **state) {
         {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-rerank", "bert", "F16", FOV_HEAD_REGRESSION, 1, 24},
         {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
-        {"yoso-single-relu", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
         {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
         {"yoso-single", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
@@ -242,6 +241,16 @@ static void test_encoders(void **state) {
     check_vectors(&g, FOV_POOLING_DEFAULT, 0, "normalized");
     check_vectors(&g, FOV_POOLING_CLS, -1, "cls");
     check_vectors(&g, FOV_POOLING_MEAN, -1, "mean");
+    golden_close(&g);
+}
+
+/* YOSO's classifier applies the configuration's activation. */
+static void test_relu_head(void **state) {
+    (void)state;
+    golden g;
+    golden_small(&g, "yoso-single-relu");
+    assert_int_equal(g.info->labels, 3);
+    check_logits(&g);
     golden_close(&g);
 }
 
@@ -320,13 +329,9 @@ static void test_half_vocabulary(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiny),
-        cmocka_unit_test(test_classifiers),
-        cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_encoders),
-        cmocka_unit_test(test_masked_lm),
-        cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_half_vocabulary),
+        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_classifiers),     cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),       cmocka_unit_test(test_relu_head),
+        cmocka_unit_test(test_tags),     cmocka_unit_test(test_half_vocabulary),
     };
     if (!fov_kernels_get(NULL)) return 77; /* FOV_CPU names a tier that this processor lacks: skipped */
     return cmocka_run_group_tests(tests, NULL, NULL);
