@@ -26,6 +26,20 @@ static size_t rows_of(const size_t *offsets, size_t uniform, size_t text) {
     return offsets ? offsets[text + 1] - offsets[text] : uniform;
 }
 
+/* What some methods, or some settings of one, cannot. */
+static fov_status check_row(const fov_attention_problem *p, const fov_attention_row *row, const fov_setting *setting,
+                            fov_error *error) {
+    const char *where = "fov_attention_problem", *name = row->info.name;
+    if (p->causal && row->can_be_causal && !row->can_be_causal(setting))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' with these parameters looks at all keys, so it cannot be causal",
+                        name);
+    if (p->conv && !row->convolves)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no convolution; conv must be NULL", name);
+    if (p->conv && p->conv_width % 2 == 0)
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "conv_width must be odd, not %zu", p->conv_width);
+    return FOV_OK;
+}
+
 static fov_status check(const fov_attention_problem *p, prepared *r, bool backward, fov_error *error) {
     const char *where = "fov_attention_problem";
     if (!p) return fov_fail(error, FOV_ERR_ARGUMENT, where, "problem must not be NULL");
@@ -49,6 +63,8 @@ static fov_status check(const fov_attention_problem *p, prepared *r, bool backwa
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no backward pass", r->row->info.name);
     r->kernels = fov_kernels_get(error);
     if (!r->kernels) return FOV_ERR_UNSUPPORTED;
+    status = check_row(p, r->row, &r->setting, error);
+    if (status) return status;
     r->threads = p->threads ? p->threads : fov_threads_default();
     for (size_t b = 0; b < p->texts; b++) {
         size_t keys = rows_of(p->k_offsets, p->keys, b), queries = rows_of(p->q_offsets, p->queries, b);
@@ -150,6 +166,7 @@ static fov_status prepare(const fov_attention_problem *p, prepared *r, bool back
                                  .scale = p->scale > 0 ? p->scale : 1 / sqrtf((float)p->head_size),
                                  .causal = p->causal != 0,
                                  .key_mask = p->key_mask,
+                                 .layer = {.conv = p->conv, .conv_width = p->conv ? p->conv_width : 0},
                                  .hashes = r->hashes,
                                  .seed = p->seed,
                                  .layer_number = p->layer};

@@ -92,6 +92,9 @@ typedef struct fov_attention_weight_set {
 
 typedef struct fov_attention_row {
     fov_method_info info;
+    bool convolves; /* layer.conv is added to Y */
+    /* Whether this setting can be causal, where the flags say that the method can; NULL: every setting. */
+    bool (*can_be_causal)(const fov_setting *setting);
     size_t (*workspace)(const fov_setting *setting, const fov_attention_size *size); /* bytes, of forward, weights and apply */
     void (*forward)(const fov_attention_run *run, const fov_attention *problem);
     /* Multiply-adds of one text and head, all of forward. */

@@ -62,6 +62,8 @@ static fov_status check_config(struct fov_model *m, const char *where, fov_error
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "activation '%s' is not supported; gelu (exact, erf) and relu are",
                         m->config.activation);
     m->activation = known[i].activation;
+    m->pooler_activation = m->arch->pooler_activation ? m->arch->pooler_activation : m->activation;
+    m->lm_activation = m->arch->lm_activation ? m->arch->lm_activation : m->activation;
     m->position_offset = m->arch->positions_after_pad ? m->config.pad_id + 1 : m->arch->position_offset;
     const bool labels = m->head != FOV_HEAD_NONE && m->head != FOV_HEAD_MASKED_LM;
     m->globals = labels ? m->arch->label_globals : 0;

@@ -187,6 +187,10 @@ def main():
     small('bert-regression-bf16', 'BertForSequenceClassification', torch.bfloat16, hidden_act='relu', **regression)
     small('bert-sharded', 'BertForSequenceClassification', shards='15KB', num_labels=3, num_attention_heads=1, layer_norm_eps=1e-5)
     small('bert-mask', 'BertForMaskedLM', kind='fill')
+    # hidden_act in the heads: YOSO's classifier and BERT's masked LM follow it, RoBERTa's masked LM is always gelu.
+    small('yoso-single-relu', 'YosoForSequenceClassification', yoso=True, num_labels=3, hidden_act='relu')
+    small('yoso-mask-relu', 'YosoForMaskedLM', kind='fill', yoso=True, hidden_act='relu')
+    small('bert-mask-relu', 'BertForMaskedLM', kind='fill', hidden_act='relu')
     small('bert-rerank', 'BertForSequenceClassification', texts=RERANK_TEXTS, num_labels=1)
     small('bert-tags', 'BertForTokenClassification', kind='tags', num_labels=4)
     small('bert-plain', 'BertModel', kind='vectors', num_attention_heads=24)
@@ -201,6 +205,7 @@ def main():
     small('sentence', 'BertModel', kind='vectors', sentence=True)
     roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
     roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')
+    roberta('roberta-mask-relu', 'RobertaForMaskedLM', True, kind='fill', hidden_act='relu')
     roberta('roberta-tags', 'RobertaForTokenClassification', False, kind='tags', num_labels=3)
     roberta('roberta-plain', 'RobertaModel', True, kind='vectors')
     for folder, _, names in os.walk(HERE):

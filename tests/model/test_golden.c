@@ -248,9 +248,20 @@ static void test_encoders(void **state) {
     golden_close(&g);
 }
 
+/* YOSO's classifier applies the configuration's activation. */
+static void test_relu_head(void **state) {
+    (void)state;
+    golden g;
+    golden_small(&g, "yoso-single-relu");
+    assert_int_equal(g.info->labels, 3);
+    check_logits(&g);
+    golden_close(&g);
+}
+
 static void test_masked_lm(void **state) {
     (void)state;
-    static const char *const names[] = {"bert-mask", "distilbert-mask-untied", "roberta-mask", "yoso-mask"};
+    static const char *const names[] = {"bert-mask",      "distilbert-mask-untied", "roberta-mask",     "yoso-mask",
+                                        "bert-mask-relu", "yoso-mask-relu",         "roberta-mask-relu"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         golden g;
         golden_small(&g, names[i]);
@@ -322,13 +333,9 @@ static void test_half_vocabulary(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiny),
-        cmocka_unit_test(test_classifiers),
-        cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_encoders),
-        cmocka_unit_test(test_masked_lm),
-        cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_half_vocabulary),
+        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_classifiers),     cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),       cmocka_unit_test(test_relu_head),
+        cmocka_unit_test(test_tags),     cmocka_unit_test(test_half_vocabulary),
     };
     if (!fov_kernels_get(NULL)) return 77; /* FOV_CPU names a tier that this processor lacks: skipped */
     return cmocka_run_group_tests(tests, NULL, NULL);
