@@ -154,10 +154,14 @@ typedef struct bench {
     fov_attention_run run;
 } bench;
 
-static bench bench_make(const problem *t, const fov_kernels *kernels, unsigned threads, size_t more) {
-    fov_attention_size size = {
-        .longest = t->longest + more, .texts = t->p.texts, .heads = t->p.heads, .head_size = t->p.head_size, .threads = threads};
-    bench w = {NULL, fov_attention_topk.workspace(&t->setting, &size), {0}};
+static bench bench_make(const problem *t, const fov_kernels *kernels, unsigned threads, size_t more, bool backward) {
+    fov_attention_size size = {.longest = t->longest + more,
+                               .texts = t->p.texts,
+                               .tokens = t->k_offsets[t->texts] + more,
+                               .heads = t->p.heads,
+                               .head_size = t->p.head_size,
+                               .threads = threads};
+    bench w = {NULL, (backward ? fov_attention_topk.backward_workspace : fov_attention_topk.workspace)(&t->setting, &size), {0}};
     assert_int_equal(w.bytes % 64, 0);
     w.block = aligned_alloc(64, w.bytes + 64);
     assert_non_null(w.block);
@@ -179,7 +183,7 @@ static void reset_output(problem *t) {
 }
 
 static void run_forward(problem *t, const fov_kernels *kernels, unsigned threads) {
-    bench w = bench_make(t, kernels, threads, 0);
+    bench w = bench_make(t, kernels, threads, 0, false);
     reset_output(t);
     fov_attention_topk.forward(&w.run, &t->p);
     bench_free(&w);
@@ -195,7 +199,7 @@ static stored run_stored(problem *t, const fov_kernels *kernels, unsigned thread
     size_t cells = t->cells * t->p.heads, keys = t->p.heads * t->k_offsets[t->p.texts];
     stored s = {guarded(cells), guarded(keys), guarded(keys), cells, keys};
     fov_attention_weight_set out = {s.weights, t->starts, s.col_max, s.col_energy};
-    bench w = bench_make(t, kernels, threads, 0);
+    bench w = bench_make(t, kernels, threads, 0, false);
     reset_output(t);
     fov_attention_topk.weights(&w.run, &t->p, &out);
     fov_attention_topk.apply(&w.run, &t->p, &out);
@@ -447,7 +451,7 @@ static void test_bits_equal(void **state) {
             one.p.q_offsets += b;
             one.p.k_offsets += b;
             one.p.y_offsets += b;
-            bench w = bench_make(&one, kernels, 2, 333);
+            bench w = bench_make(&one, kernels, 2, 333, false);
             reset_output(&one);
             fov_attention_topk.forward(&w.run, &one.p);
             bench_free(&w);
@@ -611,7 +615,7 @@ static void run_backward(problem *t, const fov_kernels *kernels, unsigned thread
     for (size_t i = 0; i < t->y_floats; i++)
         dy[i] = i / t->p.ldy >= t->y_offsets[0] && i % t->p.ldy < t->p.heads * t->p.head_size ? (float)target(i) : NAN;
     run_forward(t, kernels, threads);
-    bench w = bench_make(t, kernels, threads, 0);
+    bench w = bench_make(t, kernels, threads, 0, true);
     fov_attention_gradient g = {dy, dq, dk, dv};
     fov_attention_topk.backward(&w.run, &t->p, &g);
     bench_free(&w);
