@@ -13,7 +13,7 @@ enum {
     FOV_TOPK_ROWS_LEAST = 14, /* and at least, where k is large */
     FOV_TOPK_CELLS = 1 << 18, /* candidates of a chunk, unless ROWS_LEAST needs more: 2 MiB */
     FOV_TOPK_SLACK = 16,      /* the `above` kernel writes so far behind its last */
-    FOV_TOPK_FREE = 64        /* candidates free after a cut, `cut` apart */
+    FOV_TOPK_FREE = 64        /* candidates a query has room for, 2 `cut` apart */
 };
 
 /* Keys of all long texts in 8 bits, head by head. */
@@ -50,7 +50,7 @@ typedef struct fov_topk_scratch {
     size_t *count, *sees;          /* [rows] candidates; leading keys the query may see */
     float *least;                  /* [rows] no key of a score below is among the best */
     uint32_t *spare;               /* [2 max(room, TILE / 2)] */
-    float *line;                   /* [longest + 16] apply: nonzero weights of a row */
+    float *line;                   /* [longest + 16] scores of a tile that enter; apply: nonzero weights of a row */
     uint32_t *line_index;          /* [longest + 16] */
     float *slope;                  /* [rows][room] backward: dS */
     float *row;                    /* [head_size] */
@@ -86,8 +86,8 @@ size_t fov_topk_coarse_carve(fov_arena *arena, fov_topk_coarse *c, size_t tokens
 size_t fov_topk_coarse_panel(const fov_topk *t, size_t text);
 /* Once per call before fov_topk_choose: all keys in 8 bits, where the scores are coarse. */
 void fov_topk_coarse_keys(fov_topk *t);
-/* n queries of a view (queries NULL: the first n rows of q) to [n][depth]. */
-void fov_topk_coarse_queries(const fov_topk *t, const float *q, const uint32_t *queries, size_t n, int8_t *out);
+/* n queries of a view (queries NULL: the first n rows of q) to s->q8. */
+void fov_topk_coarse_queries(const fov_topk *t, const float *q, const uint32_t *queries, size_t n, const fov_topk_scratch *s);
 
 /* ---- topk_select.c ---- */
 /* The n queries `queries` (NULL: first, first + 1, ...): value, index and count of each: softmax weights that are not 0 and their

@@ -8,6 +8,7 @@
  * Any m does; the mean of keys takes out what they share (SageAttention, Zhang et al., 2024). It is that of the first keys, at most
  * as many as there are candidates: a query that has to choose sees them all, so a causal query depends on no later key. */
 #include <math.h>
+#include <string.h>
 
 #include "attention/topk.h"
 #include "core/threads.h"
@@ -32,26 +33,39 @@ size_t fov_topk_coarse_panel(const fov_topk *t, size_t text) {
     return row / FOV_PANEL + row / (t->cut + 1);
 }
 
-/* x - m in 8 bits at out [depth], the rest 0; its factor. Not finite: zeros and NaN. */
-static float quantise(const float *x, const float *m, size_t n, size_t depth, int8_t *out) {
-    float most = 0, all = 0;
-    for (size_t c = 0; c < n; c++) {
-        const float d = fabsf(x[c] - (m ? m[c] : 0));
-        most = d > most ? d : most;
-        all += d;
-    }
-    const float factor = 127 / most;
-    const bool small = !(most > 1e-36f), broken = !(all < INFINITY); /* small: 127 / most would not be finite */
-    for (size_t c = 0; c < depth; c++) {
-        const float d = small || broken || c >= n ? 0 : (x[c] - (m ? m[c] : 0)) * factor;
-        out[c] = (int8_t)(d < 0 ? d - 0.5f : d + 0.5f);
-    }
-    return broken ? NAN : small ? 0 : most / 127;
+/* Bits of |x - m|, in the order of the floats and NaN above all: whole numbers, since compilers do not vectorise a float maximum.
+ */
+static inline int32_t size_bits(float x, float m) {
+    const float d = x - m;
+    int32_t bits;
+    memcpy(&bits, &d, sizeof bits);
+    return bits & INT32_MAX;
 }
 
-void fov_topk_coarse_queries(const fov_topk *t, const float *q, const uint32_t *queries, size_t n, int8_t *out) {
-    for (size_t i = 0; i < n; i++)
-        quantise(q + (queries ? queries[i] : i) * t->p->ldq, NULL, t->p->head_size, t->coarse.depth, out + i * t->coarse.depth);
+/* x - m in 8 bits at out [depth], the rest 0; its factor. Not finite: zeros and NaN. */
+static float quantise(const float *x, const float *m, size_t n, size_t depth, int8_t *out) {
+    int32_t top = 0;
+    for (size_t c = 0; c < n; c++) {
+        const int32_t bits = size_bits(x[c], m[c]);
+        top = bits > top ? bits : top;
+    }
+    float most;
+    memcpy(&most, &top, sizeof most);
+    memset(out, 0, depth);
+    if (!(most < INFINITY)) return NAN;
+    if (!(most > 1e-36f)) return 0; /* 127 / most would not be finite */
+    const float factor = 127 / most;
+    for (size_t c = 0; c < n; c++) {
+        const float d = (x[c] - m[c]) * factor;
+        out[c] = (int8_t)(d + copysignf(0.5f, d));
+    }
+    return most / 127;
+}
+
+void fov_topk_coarse_queries(const fov_topk *t, const float *q, const uint32_t *queries, size_t n, const fov_topk_scratch *s) {
+    const size_t d = t->p->head_size, depth = t->coarse.depth;
+    for (size_t c = 0; c < d; c++) s->center[c] = 0;
+    for (size_t i = 0; i < n; i++) quantise(q + (queries ? queries[i] : i) * t->p->ldq, s->center, d, depth, s->q8 + i * depth);
 }
 
 /* The mean of the first keys that are there and finite. */
@@ -76,9 +90,18 @@ static void fill(const fov_topk *t, const fov_topk_view *h, size_t begin, size_t
     for (size_t j = begin; j < end; j++) {
         const bool there = j < h->keys && !(h->mask && !h->mask[j]);
         uint8_t *w = h->w8 + j / FOV_PANEL * FOV_PANEL * depth + j % FOV_PANEL * 4;
-        h->key_scale[j] = there ? quantise(h->k + j * t->p->ldk, center, t->p->head_size, depth, row) : 0;
+        h->key_scale[j] = 0;
         h->key_shift[j] = there ? 0 : -INFINITY; /* never above */
-        for (size_t c = 0; c < depth; c++) w[c / 4 * FOV_PANEL * 4 + c % 4] = (uint8_t)(there ? row[c] + 128 : 128);
+        if (there)
+            h->key_scale[j] = quantise(h->k + j * t->p->ldk, center, t->p->head_size, depth, row);
+        else
+            memset(row, 0, depth);
+        for (size_t c = 0; c < depth; c += 4) {
+            uint32_t four;
+            memcpy(&four, row + c, sizeof four);
+            four ^= 0x80808080u; /* + 128 */
+            memcpy(w + c * FOV_PANEL, &four, sizeof four);
+        }
     }
 }
 

@@ -43,7 +43,7 @@ fov_topk fov_topk_sizes(const fov_setting *setting, const fov_attention_size *si
     fov_arena shared = {0}, one = {0};
     if (t.is_coarse) t.shared = fov_topk_coarse_carve(&shared, &t.coarse, size->tokens, size->heads, size->head_size, t.cut);
     const size_t cut = fov_topk_least(t.cut, size->longest);
-    t.room = fov_topk_least(fov_add(fov_mul(2, cut), FOV_TOPK_FREE + FOV_TOPK_SLACK), fov_add(size->longest, FOV_TOPK_SLACK));
+    t.room = fov_topk_least(fov_add(fov_mul(2, cut), FOV_TOPK_FREE), fov_add(size->longest, 1));
     size_t cells = fov_mul(FOV_TOPK_ROWS_LEAST, t.room);
     if (cells < FOV_TOPK_CELLS) cells = FOV_TOPK_CELLS;
     t.rows = fov_topk_least(FOV_TOPK_ROWS, cells / t.room);

@@ -9,6 +9,7 @@
  * With scores=int8 the tiles are scored in 8 bits (topk_coarse.c), more than k candidates are kept, and these are scored again in
  * f32 before the last cut. */
 #include <math.h>
+#include <string.h>
 
 #include "attention/topk.h"
 
@@ -41,17 +42,15 @@ static void cut(const fov_topk *t, const fov_topk_scratch *s, size_t r, size_t k
 
 /* Append row r's scores of keys first .. first + n - 1. */
 static void append(const fov_topk *t, const fov_topk_scratch *s, size_t r, const float *scores, size_t first, size_t n) {
-    float *value = s->value + r * t->room;
-    uint32_t *index = s->index + r * t->room;
-    const size_t room = t->room - FOV_TOPK_SLACK;
     if (!s->count[r]) s->least[r] = first_bound(t, scores, n, s);
-    for (size_t at = 0; at < n;) {
-        const size_t count = s->count[r], step = fov_topk_least(n - at, room - count);
-        s->count[r] += t->run->kernels->above(scores + at, step, s->least[r], (uint32_t)(first + at), value + count, index + count);
-        at += step;
-        if (room - s->count[r] < FOV_TOPK_FREE) cut(t, s, r, t->cut);
+    const size_t found = t->run->kernels->above(scores, n, s->least[r], (uint32_t)first, s->line, s->line_index);
+    for (size_t at = 0, step; at < found; at += step) {
+        step = fov_topk_least(found - at, t->room - s->count[r]);
+        memcpy(s->value + r * t->room + s->count[r], s->line + at, step * sizeof *s->line);
+        memcpy(s->index + r * t->room + s->count[r], s->line_index + at, step * sizeof *s->line_index);
+        s->count[r] += step;
+        if (s->count[r] > t->cut + t->cut / 2) cut(t, s, r, t->cut);
     }
-    if (s->count[r] > t->cut + t->cut / 2) cut(t, s, r, t->cut);
 }
 
 /* Rows [begin, begin + n) of the chunk against a tile of keys, packed for f32 scores. */
@@ -123,7 +122,7 @@ void fov_topk_choose(const fov_topk *t, const fov_topk_view *h, size_t first, co
         s->sees[r] = sees_of(p, h, queries ? queries[r] : first + r);
         if (s->sees[r] > most) most = s->sees[r];
     }
-    if (h->is_coarse) fov_topk_coarse_queries(t, q, queries, n, s->q8);
+    if (h->is_coarse) fov_topk_coarse_queries(t, q, queries, n, s);
     for (size_t j = 0; j < most; j += FOV_TOPK_TILE) {
         const size_t keys = fov_topk_least(most - j, FOV_TOPK_TILE);
         if (!h->is_coarse) t->run->kernels->pack_t(h->k + j * p->ldk, p->ldk, keys, p->head_size, s->packed);

@@ -17,14 +17,15 @@ static float value_of(uint32_t image) {
     return value;
 }
 
-/* The lanes of `mask`, side by side at `to`, which has room for `room` words; returns how many. */
-static inline size_t put(uint32_t *to, size_t room, __mmask16 mask, __m512i x) {
+/* The lanes of `mask`, side by side at `to`; returns how many. put: 16 words are written; put_last: no more than there are. */
+static inline size_t put(uint32_t *to, __mmask16 mask, __m512i x) {
+    _mm512_storeu_si512(to, _mm512_maskz_compress_epi32(mask, x));
+    return (size_t)__builtin_popcount(mask);
+}
+
+static inline size_t put_last(uint32_t *to, __mmask16 mask, __m512i x) {
     const size_t n = (size_t)__builtin_popcount(mask);
-    const __m512i packed = _mm512_maskz_compress_epi32(mask, x);
-    if (room >= 16)
-        _mm512_storeu_si512(to, packed);
-    else
-        _mm512_mask_storeu_epi32(to, fov_mask16(n), packed);
+    _mm512_mask_storeu_epi32(to, fov_mask16(n), _mm512_maskz_compress_epi32(mask, x));
     return n;
 }
 
@@ -57,17 +58,19 @@ static uint32_t kth_of_16(const uint32_t *a, size_t n, size_t k, size_t *ties) {
 
 /* 1 <= k <= n. Both arrays [n] are used up. */
 static uint32_t kth_largest(uint32_t *a, uint32_t *spare, size_t n, size_t k, size_t *ties) {
-    const size_t room = n;
     for (size_t round = 0; n > 16; round++) {
         const uint32_t pivot = round < GUESSES ? median(a[0], a[n / 2], a[n - 1]) : middle(a, n);
         const __m512i at = _mm512_set1_epi32((int)pivot);
         size_t more = 0, less = 0;
-        for (size_t i = 0; i < n; i += 16) {
-            const __mmask16 mask = fov_mask16(n - i);
-            const __m512i x = _mm512_maskz_loadu_epi32(mask, a + i);
-            more += put(a + more, room - more, _mm512_mask_cmpgt_epu32_mask(mask, x, at), x);
-            less += put(spare + less, room - less, _mm512_mask_cmplt_epu32_mask(mask, x, at), x);
+        for (size_t i = 0; i + 16 <= n; i += 16) { /* more <= i: nothing unread is overwritten */
+            const __m512i x = _mm512_loadu_si512(a + i);
+            more += put(a + more, _mm512_cmpgt_epu32_mask(x, at), x);
+            less += put(spare + less, _mm512_cmplt_epu32_mask(x, at), x);
         }
+        const __mmask16 rest = fov_mask16(n % 16);
+        const __m512i x = _mm512_maskz_loadu_epi32(rest, a + n / 16 * 16);
+        more += put_last(a + more, _mm512_mask_cmpgt_epu32_mask(rest, x, at), x);
+        less += put_last(spare + less, _mm512_mask_cmplt_epu32_mask(rest, x, at), x);
         if (k <= more) {
             n = more;
         } else if (k <= n - less) {
@@ -90,31 +93,38 @@ static inline __mmask16 lowest(__mmask16 mask, size_t n) {
     return (__mmask16)kept;
 }
 
+/* The lanes above the k-th, and of its equals the first as long as *ties lasts. */
+static inline __mmask16 keep_of(__m512i image, __m512i kth, __mmask16 mask, size_t *ties) {
+    const __mmask16 more = _mm512_mask_cmpgt_epu32_mask(mask, image, kth);
+    __mmask16 equal = _mm512_mask_cmpeq_epu32_mask(mask, image, kth);
+    if (!equal) return more;
+    if ((size_t)__builtin_popcount(equal) > *ties) equal = lowest(equal, *ties);
+    *ties -= (size_t)__builtin_popcount(equal);
+    return more | equal;
+}
+
 size_t fov_keep_largest_avx512(float *value, uint32_t *index, size_t n, size_t k, uint32_t *spare, float *least) {
     if (n < k || !k) return n < k ? n : 0;
-    for (size_t i = 0; i < n; i += 16) {
-        const __m512i image = images(fov_load16(value + i, n - i));
-        if (n - i >= 16)
-            _mm512_storeu_si512(spare + i, image);
-        else
-            _mm512_mask_storeu_epi32(spare + i, fov_mask16(n - i), image);
-    }
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) _mm512_storeu_si512(spare + i, images(_mm512_loadu_ps(value + i)));
+    const __mmask16 rest = fov_mask16(n - i);
+    _mm512_mask_storeu_epi32(spare + i, rest, images(_mm512_maskz_loadu_ps(rest, value + i)));
     size_t ties, kept = 0;
     const uint32_t kth = kth_largest(spare, spare + n, n, k, &ties);
     const __m512i at = _mm512_set1_epi32((int)kth);
-    for (size_t i = 0; i < n; i += 16) {
-        const __mmask16 mask = fov_mask16(n - i);
-        const __m512 x = _mm512_maskz_loadu_ps(mask, value + i);
-        const __m512i number = _mm512_maskz_loadu_epi32(mask, index + i), image = images(x);
-        __mmask16 equal = _mm512_mask_cmpeq_epu32_mask(mask, image, at);
-        if (equal) {
-            if ((size_t)__builtin_popcount(equal) > ties) equal = lowest(equal, ties);
-            ties -= (size_t)__builtin_popcount(equal);
-        }
-        const __mmask16 keep = _mm512_mask_cmpgt_epu32_mask(mask, image, at) | equal;
-        put((uint32_t *)(void *)value + kept, n - kept, keep, _mm512_castps_si512(x));
-        kept += put(index + kept, n - kept, keep, number);
+    uint32_t *words = (uint32_t *)(void *)value;
+    for (i = 0; i + 16 <= n; i += 16) {
+        const __m512 x = _mm512_loadu_ps(value + i);
+        const __m512i number = _mm512_loadu_si512(index + i);
+        const __mmask16 keep = keep_of(images(x), at, 0xffff, &ties);
+        put(words + kept, keep, _mm512_castps_si512(x));
+        kept += put(index + kept, keep, number);
     }
+    const __m512 x = _mm512_maskz_loadu_ps(rest, value + i);
+    const __m512i number = _mm512_maskz_loadu_epi32(rest, index + i);
+    const __mmask16 keep = keep_of(images(x), at, rest, &ties);
+    put_last(words + kept, keep, _mm512_castps_si512(x));
+    kept += put_last(index + kept, keep, number);
     *least = value_of(kth);
     return kept;
 }

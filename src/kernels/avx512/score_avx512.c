@@ -23,6 +23,8 @@ static inline __m512 sums16(__m512 v[16]) {
 void fov_dots_avx512(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y) {
     for (size_t i = 0; i < n; i += 16) {
         const float *row[16];
+        for (size_t l = 0; l < 16 && i + 16 + l < n; l++)
+            for (size_t c = 0; c < cols; c += 16) __builtin_prefetch(w + index[i + 16 + l] * ldw + c);
         for (size_t l = 0; l < 16; l++) row[l] = w + index[i + l < n ? i + l : n - 1] * ldw;
         __m512 sum[16];
         FOV_UNROLL
