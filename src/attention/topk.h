@@ -29,7 +29,7 @@ typedef struct fov_topk {
     const fov_attention *p;
     const fov_attention_weight_set *w;
     const fov_attention_gradient *gradient;
-    size_t keep, cut;          /* k; candidates a row is cut to as tiles pass: k, or more where scores are coarse */
+    size_t keep, cut;          /* k; candidates of a row of coarse scores */
     size_t longest;            /* keys of the longest text */
     size_t room;               /* candidates a query holds at a time */
     size_t rows;               /* queries of a chunk */
@@ -59,6 +59,7 @@ typedef struct fov_topk_scratch {
 /* One (text, head). Queries are rows of q, numbered in the text; outputs are rows of y. */
 typedef struct fov_topk_view {
     size_t queries, keys, outputs, first_query;
+    size_t cut; /* candidates a row is cut to as tiles pass: k, or more where scores are coarse */
     const float *q, *k, *v;
     float *y;
     const uint32_t *y_query; /* [outputs] or NULL */

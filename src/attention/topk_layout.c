@@ -104,6 +104,7 @@ fov_topk_view fov_topk_view_of(const fov_topk *t, size_t text, size_t head) {
     h.v = p->v ? p->v + h.v_start : NULL;
     h.y = p->y ? p->y + h.y_start : NULL;
     h.is_coarse = t->is_coarse && h.keys > t->cut;
+    h.cut = h.is_coarse ? t->cut : t->keep;
     if (!h.is_coarse) return h;
     const size_t panel = head * t->coarse.panels + fov_topk_coarse_panel(t, text);
     h.w8 = t->coarse.w + panel * FOV_PANEL * t->coarse.depth;

@@ -21,16 +21,16 @@ static size_t sees_of(const fov_attention *p, const fov_topk_view *h, size_t i) 
     return next > h->queries ? fov_topk_least(next - h->queries, h->keys) : 0;
 }
 
-/* A score that at least `cut` of scores[n] reach, close to the cut-th best; -INFINITY where n is too small. */
-static float first_bound(const fov_topk *t, const float *scores, size_t n, const fov_topk_scratch *s) {
+/* A score that at least `keep` of scores[n] reach, close to the keep-th best; -INFINITY where n is too small. */
+static float first_bound(const fov_topk *t, size_t keep, const float *scores, size_t n, const fov_topk_scratch *s) {
     size_t groups = n, each = 1;
     float bound = -INFINITY;
-    for (; groups / 2 >= 2 * t->cut; groups /= 2) each *= 2;
+    for (; groups / 2 >= 2 * keep; groups /= 2) each *= 2;
     if (each < 2) return bound;
     for (size_t i = 0; i < groups; i++) s->most[i] = scores[i];
     for (size_t j = 1; j < each; j++)
         for (size_t i = 0; i < groups; i++) s->most[i] = scores[j * groups + i] > s->most[i] ? scores[j * groups + i] : s->most[i];
-    t->run->kernels->keep_largest(s->most, s->number, groups, t->cut, s->spare, &bound);
+    t->run->kernels->keep_largest(s->most, s->number, groups, keep, s->spare, &bound);
     return nextafterf(bound, -INFINITY); /* equal scores enter */
 }
 
@@ -40,16 +40,17 @@ static void cut(const fov_topk *t, const fov_topk_scratch *s, size_t r, size_t k
         t->run->kernels->keep_largest(s->value + r * t->room, s->index + r * t->room, s->count[r], keep, s->spare, &s->least[r]);
 }
 
-/* Append row r's scores of keys first .. first + n - 1. */
-static void append(const fov_topk *t, const fov_topk_scratch *s, size_t r, const float *scores, size_t first, size_t n) {
-    if (!s->count[r]) s->least[r] = first_bound(t, scores, n, s);
+/* Append to the `keep` best of row r the scores of keys first .. first + n - 1. */
+static void append(const fov_topk *t, size_t keep, const fov_topk_scratch *s, size_t r, const float *scores, size_t first,
+                   size_t n) {
+    if (!s->count[r]) s->least[r] = first_bound(t, keep, scores, n, s);
     const size_t found = t->run->kernels->above(scores, n, s->least[r], (uint32_t)first, s->line, s->line_index);
     for (size_t at = 0, step; at < found; at += step) {
         step = fov_topk_least(found - at, t->room - s->count[r]);
         memcpy(s->value + r * t->room + s->count[r], s->line + at, step * sizeof *s->line);
         memcpy(s->index + r * t->room + s->count[r], s->line_index + at, step * sizeof *s->line_index);
         s->count[r] += step;
-        if (s->count[r] > t->cut + t->cut / 2) cut(t, s, r, t->cut);
+        if (s->count[r] > keep + keep / 2) cut(t, s, r, keep);
     }
 }
 
@@ -86,7 +87,7 @@ static void meet_tile(const fov_topk *t, const fov_topk_view *h, const float *q,
         if (sees <= first) continue;
         for (size_t j = 0; h->mask && !h->is_coarse && j < keys; j++)
             scores[j] = h->mask[first + j] ? scores[j] : -INFINITY; /* never above */
-        append(t, s, begin + i, scores, first, fov_topk_least(sees - first, keys));
+        append(t, h->cut, s, begin + i, scores, first, fov_topk_least(sees - first, keys));
     }
 }
 
@@ -95,7 +96,7 @@ static void finish_row(const fov_topk *t, const fov_topk_view *h, const float *q
     const fov_kernels *kernels = t->run->kernels;
     float *value = s->value + r * t->room;
     uint32_t *index = s->index + r * t->room;
-    cut(t, s, r, t->cut);
+    cut(t, s, r, h->cut);
     if (h->is_coarse) {
         kernels->dots(q, index, s->count[r], h->k, t->p->ldk, t->p->head_size, value);
         cut(t, s, r, t->keep);
