@@ -1,5 +1,5 @@
 /* test_topk_int8.c: top-k attention with candidates chosen by scores in 8 bits. On random data the candidates hold the k best keys,
- * so the exact reference holds; where keys differ much in size a miss must be within what rounding to 8 bits explains. */
+ * so the exact reference holds; where 8 bits describe the keys badly a miss must be within what rounding to 8 bits explains. */
 #include "support/topk_problem.h"
 
 static const size_t ks[] = {1, 2, 7, 64, 1000};
@@ -67,14 +67,16 @@ static double slack_of(const problem *t, const float *q, const float *k, const f
     return 0.5 * step_k * sum_q + 0.5 * step_q * (sum_k + 0.5 * step_k * (double)t->p.head_size);
 }
 
-/* Keys of very different size: a missed key is one that at least as many as there are candidates may have passed by rounding. */
+/* Keys that 8 bits describe badly: a missed key is one that at least as many as there are candidates may have passed by rounding.
+ */
 static void test_misses(void **state) {
     (void)state;
     problem t;
     const plan how = {.seed = 21, .mode = PLAIN, .k = 16, .most = 1500, .head_size = 32, .real = true, .scores = "int8"};
     problem_make(&t, &how);
     const size_t candidates = 16 + 4 + 16, keys = t.k_offsets[1] - t.k_offsets[0], d = t.p.head_size;
-    for (size_t i = 0; i < t.k_floats; i++) t.k[i] *= expf(3 * sinf((float)(i / t.p.ldk) * 0.7f));
+    for (size_t i = 0; i < t.k_floats; i++) t.k[i] *= i % t.p.ldk == 5 ? 400 : expf(sinf((float)(i / t.p.ldk) * 0.7f));
+    for (size_t i = 5; i < t.q_floats; i += t.p.ldq) t.q[i] = 0; /* so the largest entries of the keys do not count */
     stored s = run_stored(&t, fov_kernels_get(NULL), 1);
     line l = line_make(&t);
     double *slack = block_of(keys, sizeof *slack);
@@ -94,7 +96,7 @@ static void test_misses(void **state) {
             if (passed < candidates) fail_msg("query %zu lost key %zu, which only %zu others may have passed", i, j, passed);
         }
     }
-    assert_true(missed * 1000 < keys * 16); /* most rows lose nothing */
+    assert_true(missed > 0); /* the check is of something */
     stored_free(&s);
     line_free(&l);
     free(slack);
