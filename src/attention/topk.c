@@ -10,11 +10,18 @@
 
 static const fov_param_info params[] = {
     {"k", FOV_PARAM_INT, 1, 1e9, 0, 64, NULL, "keys kept per query; more than a text has means all"},
+    {"scores", FOV_PARAM_CHOICE, 0, 1, 0, 0, "f32|int8",
+     "int8: candidates are chosen by scores in 8 bits, and the keys kept among them by scores in f32"},
 };
 
 static size_t workspace(const fov_setting *setting, const fov_attention_size *size) {
-    fov_topk t = fov_topk_sizes(setting, size->longest, size->head_size);
-    return fov_mul(size->threads, t.per_thread);
+    const fov_topk t = fov_topk_sizes(setting, size, false);
+    return fov_add(t.shared, fov_mul(size->threads, t.per_thread));
+}
+
+static size_t backward_workspace(const fov_setting *setting, const fov_attention_size *size) {
+    const fov_topk t = fov_topk_sizes(setting, size, true);
+    return fov_add(t.shared, fov_mul(size->threads, t.per_thread));
 }
 
 /* Task number -> (text, head) and chunk; false: the text has no such chunk. */
@@ -43,7 +50,7 @@ static void forward_task(void *context, size_t index, unsigned thread) {
     const fov_attention *p = t->p;
     place at;
     if (!place_of(t, index, &at)) return;
-    fov_topk_view h = fov_topk_view_of(p, at.text, at.head);
+    fov_topk_view h = fov_topk_view_of(t, at.text, at.head);
     fov_topk_scratch s = fov_topk_scratch_of(t, thread);
     /* y may be q: a chunk's queries are read before its outputs are written. */
     fov_topk_choose(t, &h, at.first, h.y_query ? h.y_query + at.first : NULL, at.n, &s);
@@ -53,7 +60,8 @@ static void forward_task(void *context, size_t index, unsigned thread) {
 }
 
 static void forward(const fov_attention_run *run, const fov_attention *p) {
-    fov_topk t = fov_topk_of(run, p);
+    fov_topk t = fov_topk_of(run, p, false);
+    fov_topk_coarse_keys(&t);
     fov_parallel(run->threads, tasks_of(&t), forward_task, &t);
 }
 
@@ -72,7 +80,7 @@ static void weights_task(void *context, size_t task, unsigned thread) {
     const fov_topk *t = context;
     const fov_attention *p = t->p;
     size_t text = task / p->heads, head = task % p->heads, stride = p->k_offsets[p->texts];
-    fov_topk_view h = fov_topk_view_of(p, text, head);
+    fov_topk_view h = fov_topk_view_of(t, text, head);
     fov_topk_scratch s = fov_topk_scratch_of(t, thread);
     float *col_max = t->w->col_max ? t->w->col_max + head * stride + p->k_offsets[text] : NULL;
     float *col_energy = t->w->col_energy ? t->w->col_energy + head * stride + p->k_offsets[text] : NULL;
@@ -93,8 +101,9 @@ static void weights_task(void *context, size_t task, unsigned thread) {
 }
 
 static void weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *out) {
-    fov_topk t = fov_topk_of(run, p);
+    fov_topk t = fov_topk_of(run, p, false);
     t.w = out;
+    fov_topk_coarse_keys(&t);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), weights_task, &t);
 }
 
@@ -104,7 +113,7 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     const fov_attention *p = t->p;
     place at;
     if (!place_of(t, index, &at)) return;
-    fov_topk_view h = fov_topk_view_of(p, at.text, at.head);
+    fov_topk_view h = fov_topk_view_of(t, at.text, at.head);
     fov_topk_scratch s = fov_topk_scratch_of(t, thread);
     const float *a = weights_of(t, at.text, at.head, &h);
     for (size_t o = at.first; o < at.first + at.n; o++) {
@@ -115,14 +124,16 @@ static void apply_task(void *context, size_t index, unsigned thread) {
 }
 
 static void apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *in) {
-    fov_topk t = fov_topk_of(run, p);
+    fov_topk t = fov_topk_of(run, p, false);
     t.w = in;
     fov_parallel(run->threads, tasks_of(&t), apply_task, &t);
 }
 
 static double cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size) {
-    double k = fov_setting_get(setting, "k"), n = (double)keys;
-    return (double)queries * (n + (k < n ? k : n)) * (double)head_size;
+    const fov_attention_size size = {.longest = keys, .tokens = keys, .heads = 1, .head_size = head_size};
+    const fov_topk t = fov_topk_sizes(setting, &size, false);
+    const size_t kept = fov_topk_least(t.keep, keys), again = t.is_coarse ? t.cut : 0; /* products in 8 bits count as one each */
+    return (double)queries * ((double)keys + (double)again + (double)kept) * (double)head_size;
 }
 
 const fov_attention_row fov_attention_topk = {
@@ -130,7 +141,7 @@ const fov_attention_row fov_attention_topk = {
              .place = FOV_PLACE_ATTENTION,
              .help = "softmax over the k best keys of each query; of equal scores the lower key wins",
              .citation = "Gupta et al., Memory-efficient Transformers via Top-k Attention, SustaiNLP 2021",
-             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_HAS_BACKWARD,
+             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_HAS_BACKWARD | FOV_METHOD_CAUSAL,
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .workspace = workspace,
@@ -138,6 +149,6 @@ const fov_attention_row fov_attention_topk = {
     .cost = cost,
     .weights = weights,
     .apply = apply,
-    .backward_workspace = workspace,
+    .backward_workspace = backward_workspace,
     .backward = fov_topk_backward,
 };

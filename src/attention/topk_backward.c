@@ -2,22 +2,13 @@
  * taken as constant. With g = dy_i and the kept keys j of query i:
  *   dA_j = g . V_j      dS_j = scale a_j (dA_j - sum_l a_l dA_l)
  *   dq_i = sum_j dS_j K_j      dk_j += dS_j q_i      dv_j += a_j g
- * A task is one (text, head): dk and dv are sums over its queries, in their order. */
+ * dk_j and dv_j are sums over queries in ascending order, however the work is shared: where there are heads enough a task is one
+ * (text, head); else rounds of as many chunks as threads select and make dq, then tasks of some keys each take what the round's
+ * queries give them. */
 #include "attention/topk.h"
 #include "core/threads.h"
 
-enum { LANES = 16 };
-
-static float dot(const float *a, const float *b, size_t n) {
-    float lanes[LANES] = {0}, rest = 0;
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (size_t l = 0; l < LANES; l++) lanes[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) rest += a[i] * b[i];
-    for (size_t half = LANES / 2; half; half /= 2)
-        for (size_t l = 0; l < half; l++) lanes[l] += lanes[l + half];
-    return lanes[0] + rest;
-}
+enum { PARTS = 4 /* tasks of keys per thread */ };
 
 static void add_scaled(float *restrict y, float a, const float *restrict x, size_t n) {
     for (size_t i = 0; i < n; i++) y[i] += a * x[i];
@@ -28,52 +19,135 @@ static void clear_rows(float *x, size_t rows, size_t ld, size_t columns) {
         for (size_t c = 0; c < columns; c++) x[i * ld + c] = 0;
 }
 
-typedef struct gradients {
-    float *dq, *dk, *dv;
-    const float *dy;
-} gradients;
+typedef struct round {
+    const fov_topk *t;
+    size_t first, count; /* chunks, numbered over all (text, head) */
+} round;
 
-/* Output o, for query i, with row r of the chosen. */
-static void backward_row(const fov_topk *t, const fov_topk_view *h, const gradients *d, size_t o, size_t i, size_t r,
-                         const fov_topk_scratch *s) {
+static fov_topk_view view_of(const fov_topk *t, size_t pair) {
+    return fov_topk_view_of(t, pair / t->p->heads, pair % t->p->heads);
+}
+
+/* Outputs [*first, *first + n) of chunk number `chunk` of a view. */
+static size_t rows_of(const fov_topk *t, const fov_topk_view *h, size_t chunk, size_t *first) {
+    *first = chunk * t->rows;
+    return *first < h->outputs ? fov_topk_least(h->outputs - *first, t->rows) : 0;
+}
+
+/* Weights and slopes of a chunk, into s; its part of dq. */
+static void slopes(const fov_topk *t, const fov_topk_view *h, size_t chunk, const fov_topk_scratch *s) {
     const fov_attention *p = t->p;
-    const float *a = s->value + r * t->room, *g = d->dy + o * p->ldy, *q = h->q + i * p->ldq;
-    const uint32_t *key = s->index + r * t->room;
-    size_t n = s->count[r], size = p->head_size;
-    float mean = 0;
-    for (size_t j = 0; j < n; j++) {
-        s->slope[j] = dot(g, h->v + key[j] * p->ldv, size);
-        mean += a[j] * s->slope[j];
-    }
-    for (size_t j = 0; j < n; j++) s->slope[j] = p->scale * a[j] * (s->slope[j] - mean);
-    t->run->kernels->gather(s->slope, key, n, h->k, p->ldk, size, s->row);
-    add_scaled(d->dq + i * p->ldq, 1, s->row, size);
-    for (size_t j = 0; j < n; j++) {
-        add_scaled(d->dk + key[j] * p->ldk, s->slope[j], q, size);
-        add_scaled(d->dv + key[j] * p->ldv, a[j], g, size);
+    const fov_kernels *kernels = t->run->kernels;
+    size_t first, n = rows_of(t, h, chunk, &first);
+    const uint32_t *queries = h->y_query ? h->y_query + first : NULL;
+    fov_topk_choose(t, h, first, queries, n, s);
+    for (size_t r = 0; r < n; r++) {
+        const float *a = s->value + r * t->room;
+        const uint32_t *key = s->index + r * t->room;
+        float *slope = s->slope + r * t->room, mean = 0;
+        kernels->dots(t->gradient->dy + h->y_start + (first + r) * p->ldy, key, s->count[r], h->v, p->ldv, p->head_size, slope);
+        for (size_t j = 0; j < s->count[r]; j++) mean += a[j] * slope[j];
+        for (size_t j = 0; j < s->count[r]; j++) slope[j] = p->scale * a[j] * (slope[j] - mean);
+        kernels->gather(slope, key, s->count[r], h->k, p->ldk, p->head_size, s->row);
+        float *dq = t->gradient->dq + h->q_start + (queries ? queries[r] : first + r) * p->ldq;
+        add_scaled(dq, 1, s->row, p->head_size);
     }
 }
 
-static void backward_task(void *context, size_t task, unsigned thread) {
+/* First of n ascending keys that is not below `key`. */
+static size_t place_of(const uint32_t *keys, size_t n, size_t key) {
+    size_t low = 0;
+    while (n) {
+        const size_t half = n / 2;
+        const bool below = keys[low + half] < key;
+        low += below ? half + 1 : 0;
+        n = below ? n - half - 1 : half;
+    }
+    return low;
+}
+
+/* What a chunk's queries give to keys [begin, end). */
+static void scatter(const fov_topk *t, const fov_topk_view *h, size_t chunk, const fov_topk_scratch *s, size_t begin, size_t end) {
+    const fov_attention *p = t->p;
+    float *dk = t->gradient->dk + h->k_start, *dv = t->gradient->dv + h->v_start;
+    size_t first, n = rows_of(t, h, chunk, &first);
+    for (size_t r = 0; r < n; r++) {
+        const float *a = s->value + r * t->room, *slope = s->slope + r * t->room;
+        const uint32_t *key = s->index + r * t->room;
+        const float *q = h->q + (h->y_query ? h->y_query[first + r] : first + r) * p->ldq;
+        const float *g = t->gradient->dy + h->y_start + (first + r) * p->ldy;
+        for (size_t j = place_of(key, s->count[r], begin); j < s->count[r] && key[j] < end; j++) {
+            add_scaled(dk + key[j] * p->ldk, slope[j], q, p->head_size);
+            add_scaled(dv + key[j] * p->ldv, a[j], g, p->head_size);
+        }
+    }
+}
+
+static void clear_task(void *context, size_t pair, unsigned thread) {
+    (void)thread;
     const fov_topk *t = context;
     const fov_attention *p = t->p;
-    fov_topk_view h = fov_topk_view_of(p, task / p->heads, task % p->heads);
-    fov_topk_scratch s = fov_topk_scratch_of(t, thread);
-    gradients d = {t->gradient->dq + h.q_start, t->gradient->dk + h.k_start, t->gradient->dv + h.v_start,
-                   t->gradient->dy + h.y_start};
-    clear_rows(d.dq, h.queries, p->ldq, p->head_size);
-    clear_rows(d.dk, h.keys, p->ldk, p->head_size);
-    clear_rows(d.dv, h.keys, p->ldv, p->head_size);
-    for (size_t first = 0; first < h.outputs; first += t->rows) {
-        size_t n = h.outputs - first < t->rows ? h.outputs - first : t->rows;
-        const uint32_t *queries = h.y_query ? h.y_query + first : NULL;
-        fov_topk_choose(t, &h, first, queries, n, &s);
-        for (size_t r = 0; r < n; r++) backward_row(t, &h, &d, first + r, queries ? queries[r] : first + r, r, &s);
+    const fov_topk_view h = view_of(t, pair);
+    clear_rows(t->gradient->dq + h.q_start, h.queries, p->ldq, p->head_size);
+    clear_rows(t->gradient->dk + h.k_start, h.keys, p->ldk, p->head_size);
+    clear_rows(t->gradient->dv + h.v_start, h.keys, p->ldv, p->head_size);
+}
+
+static void pair_task(void *context, size_t pair, unsigned thread) {
+    const fov_topk *t = context;
+    const fov_topk_view h = view_of(t, pair);
+    const fov_topk_scratch s = fov_topk_scratch_of(t, thread);
+    clear_task(context, pair, thread);
+    for (size_t chunk = 0; chunk * t->rows < h.outputs; chunk++) {
+        slopes(t, &h, chunk, &s);
+        scatter(t, &h, chunk, &s, 0, h.keys);
+    }
+}
+
+static void slopes_task(void *context, size_t i, unsigned thread) {
+    (void)thread; /* scratch is the chunk's: the next task reads it */
+    const round *now = context;
+    const fov_topk *t = now->t;
+    const size_t number = now->first + i;
+    const fov_topk_view h = view_of(t, number / t->chunks);
+    const fov_topk_scratch s = fov_topk_scratch_of(t, i);
+    slopes(t, &h, number % t->chunks, &s);
+}
+
+static size_t parts_of(const fov_topk *t) {
+    return PARTS * (size_t)t->run->threads;
+}
+
+/* Some keys of one of the round's (text, head). */
+static void scatter_task(void *context, size_t index, unsigned thread) {
+    (void)thread;
+    const round *now = context;
+    const fov_topk *t = now->t;
+    const size_t pair = now->first / t->chunks + index / parts_of(t), part = index % parts_of(t);
+    const fov_topk_view h = view_of(t, pair);
+    const size_t begin = part * h.keys / parts_of(t), end = (part + 1) * h.keys / parts_of(t);
+    for (size_t i = 0; i < now->count && begin < end; i++) {
+        const size_t number = now->first + i;
+        if (number / t->chunks != pair) continue;
+        const fov_topk_scratch s = fov_topk_scratch_of(t, i);
+        scatter(t, &h, number % t->chunks, &s, begin, end);
     }
 }
 
 void fov_topk_backward(const fov_attention_run *run, const fov_attention *p, const fov_attention_gradient *gradient) {
-    fov_topk t = fov_topk_of(run, p);
+    fov_topk t = fov_topk_of(run, p, true);
+    const size_t pairs = fov_mul(p->texts, p->heads), chunks = pairs * t.chunks;
     t.gradient = gradient;
-    fov_parallel(run->threads, fov_mul(p->texts, p->heads), backward_task, &t);
+    fov_topk_coarse_keys(&t);
+    if (run->threads == 1 || p->y_query || pairs >= 4 * (size_t)run->threads) {
+        fov_parallel(run->threads, pairs, pair_task, &t);
+        return;
+    }
+    fov_parallel(run->threads, pairs, clear_task, &t);
+    for (size_t first = 0; first < chunks; first += run->threads) {
+        round now = {&t, first, fov_topk_least(chunks - first, run->threads)};
+        const size_t spanned = (first + now.count - 1) / t.chunks - first / t.chunks + 1;
+        fov_parallel(run->threads, now.count, slopes_task, &now);
+        fov_parallel(run->threads, spanned * parts_of(&t), scatter_task, &now);
+    }
 }

@@ -1,4 +1,4 @@
-/* select.h: the k largest of a row of floats, ties to the lower place: for the top-k methods. */
+/* select.h: the k largest of a row of floats, ties to the lower place: in plain C, the keep_largest of kernels.h. */
 #ifndef FOV_CORE_SELECT_H
 #define FOV_CORE_SELECT_H
 

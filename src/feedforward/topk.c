@@ -8,7 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/select.h"
 #include "core/threads.h"
 #include "feedforward/feedforward.h"
 #include "kernels/gemm.h"
@@ -73,10 +72,10 @@ static size_t select_row(const job *j, size_t r) {
     size_t n = hidden;
     if (n > j->keep && j->by_size) {
         for (size_t i = 0; i < hidden; i++) size[i] = fabsf(value[i]);
-        n = fov_keep_largest(size, index, n, j->keep, spare, &least);
+        n = j->run->kernels->keep_largest(size, index, n, j->keep, spare, &least);
         for (size_t i = 0; i < n; i++) value[i] = value[index[i]]; /* index[i] >= i */
     } else if (n > j->keep) {
-        n = fov_keep_largest(value, index, n, j->keep, spare, &least);
+        n = j->run->kernels->keep_largest(value, index, n, j->keep, spare, &least);
     }
     if (!j->by_size) activate(j->run->kernels, j->run->weights->activation, value, n);
     return n;

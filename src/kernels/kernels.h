@@ -69,6 +69,19 @@ typedef struct fov_sampled {
     size_t ldy;
 } fov_sampled;
 
+/* Scores of rows and keys in 8 bits: y[i, j] = scale[j] * sum_c x[i, c] (w[j, c] - 128) + shift[j],   i < n, j < m. The sum is
+ * exact, so all tiers give the same bits. */
+typedef struct fov_score_i8 {
+    size_t n, m, k;             /* k a multiple of 4 (fill x with 0), at most FOV_I8_MOST */
+    const int8_t *x;            /* [n, k], -127 .. 127 */
+    const uint8_t *w;           /* 64-byte aligned, packed: panel p holds keys 32 p .. 32 p + 31 as [k / 4][32][4] */
+    const float *scale, *shift; /* [32 ceil(m / 32)] */
+    float *y;
+    size_t ldy;
+} fov_score_i8;
+
+enum { FOV_I8_MOST = 512 };
+
 typedef struct fov_kernels {
     const char *name;
     unsigned gemm_mr[FOV_TYPES];   /* rows of the register tile, at most 32 */
@@ -86,9 +99,17 @@ typedef struct fov_kernels {
 
     /* y[c] = sum_{i < n} a[i] * v[index[i] * ldv + c], c < cols: the sparse product of the top-k methods. */
     void (*gather)(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
+    /* y[i] = sum_{c < cols} x[c] * w[index[i] * ldw + c], i < n: scores of chosen keys. */
+    void (*dots)(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);
+    void (*score_i8)(const fov_score_i8 *s);
     /* Append to value and index every s[j] and first + j, j < n ascending, that is not <= bound (so a NaN is appended). Returns how
      * many; value and index have room for n + 16 and hold anything behind the last. */
     size_t (*above)(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index);
+
+    /* Keep the k largest of value[n] with their index, in the order they stand in, and return how many that are. Of equal values
+     * the earlier stay; -0 equals 0; a NaN is larger than every number. spare: 2 n words. When n >= k > 0, *least is the k-th
+     * largest. */
+    size_t (*keep_largest)(float *value, uint32_t *index, size_t n, size_t k, uint32_t *spare, float *least);
 
     /* In place, row i < n of s [n, cols] (leading dimension ld): s = softmax(scale * s). Columns of -INFINITY get exactly 0; a
      * row of nothing but -INFINITY gives zeros. Then, for each not NULL: col_max[j] = max(col_max[j], s[i, j]);

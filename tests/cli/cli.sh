@@ -61,6 +61,12 @@ refused classify a b
 refused classify --values mcaa
 refused classify --values mca:alhpa=1
 refused classify --attention nothing
+refused classify --attention topk:k=0
+says 'k=0 is outside'
+refused classify --attention topk:k=-3
+says 'k=-3 is outside'
+refused classify --attention topk:scores=int4
+says 'f32|int8'
 refused classify --dtype f23
 refused eval --data x
 refused eval --task sst2

@@ -158,5 +158,6 @@ const fov_kernels fov_tier_amx = {
     .gemm_mr = {14, ROWS, ROWS},
     .gemm_rows = {FOV_GEMM_ROWS, BLOCK, BLOCK},
     .gemm_block = gemm_block,
+    .score_i8 = fov_score_i8_vnni,
     .fma_loop = {fov_fma_loop_avx512, loop_bf16, loop_int8},
 };

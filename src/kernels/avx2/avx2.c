@@ -1,5 +1,6 @@
 /* avx2.c: the table of the avx2 tier, conversions and the yardstick loop. */
 #include "kernels/avx2/avx2.h"
+#include "core/select.h"
 #include "kernels/ref/ref.h"
 
 #include "kernels/tiers.h"
@@ -49,7 +50,10 @@ const fov_kernels fov_tier_avx2 = {
     .gemm_block = fov_gemm_block_avx2,
     .sampled = fov_sampled_avx2,
     .gather = fov_gather_avx2,
+    .dots = fov_dots_avx2,
+    .score_i8 = fov_score_i8_avx2,
     .above = fov_above_ref,
+    .keep_largest = fov_keep_largest,
     .softmax = fov_softmax_avx2,
     .softmax_tile = fov_softmax_tile_avx2,
     .layernorm = fov_layernorm_avx2,

@@ -104,6 +104,8 @@ void fov_gemm_block_avx2(const fov_gemm *g, size_t row_begin, size_t row_end, si
 void fov_to_bf16_avx2(const float *x, uint16_t *y, size_t count);
 void fov_sampled_avx2(const fov_sampled *s);
 void fov_gather_avx2(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
+void fov_dots_avx2(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);
+void fov_score_i8_avx2(const fov_score_i8 *s);
 void fov_softmax_avx2(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
 void fov_softmax_tile_avx2(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
 void fov_layernorm_avx2(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,

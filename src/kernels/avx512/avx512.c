@@ -1,4 +1,5 @@
 /* avx512.c: the table of the avx512 tier, conversions and the yardstick loop. */
+#include "kernels/avx2/avx2.h"
 #include "kernels/avx512/avx512.h"
 #include "kernels/tiers.h"
 
@@ -40,5 +41,6 @@ const fov_kernels fov_tier_avx512 = {
     .gemm_mr = {14, 12, 12},
     .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .gemm_block = fov_gemm_block_avx512,
+    .score_i8 = fov_score_i8_avx2, /* vpdpbusd comes with avx512vnni */
     .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_fma_loop_avx512},
 };

@@ -31,5 +31,6 @@ static FOV_GEMM_BLOCK(bf16, f32_avx512, bf16_dot, int8_vnni)
         .gemm_mr = {14, 14, 14},
         .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
         .gemm_block = fov_gemm_block_bf16,
-        .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
+        .score_i8 = fov_score_i8_vnni,
+    .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
 };

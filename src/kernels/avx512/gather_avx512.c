@@ -45,18 +45,34 @@ void fov_gather_avx512(const float *a, const uint32_t *index, size_t n, const fl
 }
 
 /* Compressed in the register and stored whole: a compressing store is microcode on Zen 4. */
+static inline size_t put(__mmask16 mask, __m512 x, size_t number, float *value, uint32_t *index) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(uint32_t)number));
+    _mm512_storeu_ps(value, _mm512_maskz_compress_ps(mask, x));
+    _mm512_storeu_si512(index, _mm512_maskz_compress_epi32(mask, numbers));
+    return (size_t)__builtin_popcount(mask);
+}
+
+/* One branch for four vectors: which of them has a hit is not predictable. */
 size_t fov_above_avx512(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index) {
     const __m512 limit = _mm512_set1_ps(bound);
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    size_t count = 0;
-    for (size_t j = 0; j < n; j += 16) {
+    size_t count = 0, j = 0;
+    for (; j + 64 <= n; j += 64) {
+        __m512 x[4];
+        __mmask16 mask[4];
+        FOV_UNROLL
+        for (size_t i = 0; i < 4; i++) {
+            x[i] = _mm512_loadu_ps(s + j + 16 * i);
+            mask[i] = _mm512_cmp_ps_mask(x[i], limit, _CMP_NLE_UQ);
+        }
+        if (!(mask[0] | mask[1] | mask[2] | mask[3])) continue;
+        FOV_UNROLL
+        for (size_t i = 0; i < 4; i++) count += put(mask[i], x[i], first + j + 16 * i, value + count, index + count);
+    }
+    for (; j < n; j += 16) {
         const __m512 x = fov_load16(s + j, n - j);
         const __mmask16 mask = _mm512_mask_cmp_ps_mask(fov_mask16(n - j), x, limit, _CMP_NLE_UQ);
-        if (!mask) continue;
-        const __m512i number = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(first + (uint32_t)j)));
-        _mm512_storeu_ps(value + count, _mm512_maskz_compress_ps(mask, x));
-        _mm512_storeu_si512(index + count, _mm512_maskz_compress_epi32(mask, number));
-        count += (size_t)__builtin_popcount(mask);
+        if (mask) count += put(mask, x, first + j, value + count, index + count);
     }
     return count;
 }

@@ -1,5 +1,6 @@
 /* ref.c: the reference tier: plain C, any processor. What the other tiers are compared with in the field; the tests compare all of
  * them with double precision. */
+#include "core/select.h"
 #include "kernels/tiers.h"
 
 #include "kernels/ref/ref.h"
@@ -45,7 +46,10 @@ const fov_kernels fov_tier_ref = {
     .gemm_block = fov_gemm_block_ref,
     .sampled = fov_sampled_ref,
     .gather = fov_gather_ref,
+    .dots = fov_dots_ref,
+    .score_i8 = fov_score_i8_ref,
     .above = fov_above_ref,
+    .keep_largest = fov_keep_largest,
     .softmax = fov_softmax_ref,
     .softmax_tile = fov_softmax_tile_ref,
     .layernorm = fov_layernorm_ref,

@@ -46,6 +46,8 @@ void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, siz
 void fov_to_bf16_ref(const float *x, uint16_t *y, size_t count);
 void fov_sampled_ref(const fov_sampled *s);
 void fov_gather_ref(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
+void fov_dots_ref(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);
+void fov_score_i8_ref(const fov_score_i8 *s);
 size_t fov_above_ref(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index);
 void fov_softmax_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
 void fov_softmax_tile_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
