@@ -141,7 +141,7 @@ typedef struct fov_model_info {
     size_t layers, heads, width, ffn_width, vocabulary, labels;
     size_t max_length; /* most tokens of one text, [CLS] and [SEP] included */
     uint64_t parameters;
-    size_t weight_bytes;   /* resident bytes of packed weights */
+    size_t weight_bytes;   /* resident bytes of weights */
     const char *dtype;     /* of the stored weights: "F32", "F16", "BF16" */
     const char *attention; /* default method strings, from config.json */
     fov_pooling pooling;   /* default for fov_embed */
@@ -156,8 +156,9 @@ typedef struct fov_model_options {
 } fov_model_options;
 
 /* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a
- * sentence-transformers folder (modules.json). Weights are packed once; the mapped file is not kept resident beside them.
- * The caller frees *model with fov_model_free, after every session that uses it. */
+ * sentence-transformers folder (modules.json). Weights are packed once; no file stays open, and what becomes
+ * of them later does not touch the model. A file that is written to while it is being loaded is refused: FOV_ERR_IO. The caller
+ * frees *model with fov_model_free, after every session that uses it. */
 FOV_API fov_status fov_model_load(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error);
 
 /* The same from memory; buffers are borrowed for the life of the model. tokenizer_config may be NULL. */
@@ -174,6 +175,10 @@ FOV_API void fov_model_free(fov_model *model); /* NULL is allowed */
 
 /* Facts about a model. Owned by the model. */
 FOV_API const fov_model_info *fov_model_get_info(const fov_model *model);
+
+/* A hash of all that decides the model's results: configuration, vocabulary, weights; not of names, places or times. Tells whether
+ * stored results are still this model's. Reads every weight at each call. */
+FOV_API uint64_t fov_model_hash(const fov_model *model);
 
 /* Name of label `index` (config's id2label, else "LABEL_i"), or NULL past the end. Owned by the model. */
 FOV_API const char *fov_model_label(const fov_model *model, size_t index);

@@ -70,6 +70,13 @@ refused eval --task sst2 --data x --json y --dump y
 printf 'sentence\tlabel\nfine\t1\n' >data.tsv
 refused eval --task sst2 --data data.tsv --json ./data.tsv
 says 'it would replace data.tsv'
+refused eval --task sst2 --data data.tsv --json absent-yet --dump ./absent-yet
+printf 'a\n' >text_x
+printf '1\n' >label_x
+refused eval --task aapd --data text_x --dump ./label_x
+says 'it would replace label_x'
+failed eval --task aapd --data data.tsv
+says "no 'text'"
 refused embed --resume
 refused embed --normalize --no-normalize
 refused bench --compare frobnicate
@@ -145,6 +152,19 @@ failed classify --model absent texts
 failed classify .
 failed classify --output absent/x texts
 says 'absent/x: cannot write'
+cp texts kept
+ln -s texts linked
+mkdir folder
+for name in texts ./texts linked folder/../texts; do
+    refused classify --output $name texts
+    says "would replace the input $name"
+    refused embed --output $name texts
+done
+"$program" classify texts >>texts 2>err # would read what it writes, for ever
+[ $? -eq 2 ] || wrong 'output appended to the input is not refused'
+says 'texts: it is also the output'
+one_line
+cmp -s texts kept || wrong 'the input was changed'
 if [ -e /dev/full ]; then
     "$program" classify texts >/dev/full 2>err
     [ $? -eq 1 ] || wrong 'a full device is not a failure'
@@ -195,12 +215,21 @@ says 'first .* lines are not those'
 run 0 embed --pairs --output part.npy --resume whole
 says '1024 rows are done'
 cmp -s part.npy all.npy || wrong 'the resumed file differs'
+failed embed --quiet --pairs --output part.npy --resume torn
+cp part.npy.partial partial
+failed embed --quiet --pairs --output part.npy whole
+says 'go on from them with --resume, or remove it'
+cmp -s part.npy.partial partial || wrong 'rows of an unfinished run were lost'
+run 0 embed --quiet --pairs --output part.npy --resume whole
 [ -e part.npy.partial ] && wrong 'part.npy.partial stays'
-# another model of the same name and size is another model
-mkdir one two && cp -r "$2/models/tiny-sentiment" one/model && cp -r "$2/models/tiny-sentiment" two/model
+# weights that were replaced in place are another model; the same files in another folder are the same
+mkdir one two && cp -r "$2/models/tiny-sentiment" one/model && cp -r "$2/models/tiny-sentiment" two/renamed
 failed embed --quiet --pairs --model one/model --output part2.npy --resume torn
-failed embed --quiet --pairs --model two/model --output part2.npy --resume whole
-says 'other settings'
+printf '\001\002\001\002' | dd of=one/model/model.safetensors bs=1 seek=10900000 conv=notrunc 2>dd.err || cat dd.err
+failed embed --quiet --pairs --model one/model --output part2.npy --resume whole
+says "the model's files have changed"
+run 0 embed --quiet --pairs --model two/renamed --output part2.npy --resume whole
+cmp -s part2.npy all.npy || wrong 'the resumed file differs'
 
 # tokenize, explain, fill-mask
 run 0 tokenize 'a charm'

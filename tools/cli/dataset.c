@@ -87,7 +87,8 @@ static int score_of(const builder *b, slice field, double *gold) {
     snprintf(word, sizeof word, "%.*s", field.size < 63 ? (int)field.size : 63, field.text);
     *gold = strtod(word, &end);
     if (end != word && !*end && isfinite(*gold)) return 0;
-    return complain(EXIT_FAILED, "%s: line %zu, column '%s': '%s' is not a number", b->path, b->line, b->task->label, word);
+    return complain(EXIT_FAILED, "%s: line %zu, column '%s': '%s' is not a number: mend the line", b->path, b->line, b->task->label,
+                    word);
 }
 
 /* Field `index` of a tab-separated line; text NULL when there are fewer. */
@@ -134,8 +135,8 @@ static int read_row(builder *b, slice line) {
     if (t->b) second = field_at(line, b->column_b);
     const char *missing = !a.text ? t->a : t->b && !second.text ? t->b : !label.text ? t->label : NULL;
     if (missing)
-        return complain(EXIT_FAILED, "%s: line %zu: column '%s' is missing: the line is cut or has too few tabs", b->path, b->line,
-                        missing);
+        return complain(EXIT_FAILED, "%s: line %zu: column '%s' is missing: the line is cut or has too few tabs: mend it", b->path,
+                        b->line, missing);
     if (t->dropped && label.size == strlen(t->dropped) && !memcmp(label.text, t->dropped, label.size)) {
         b->data->dropped++;
         return 0;
@@ -164,7 +165,7 @@ static size_t unbreak(char *text, size_t size) {
 static int read_json(builder *b, slice line) {
     json_error_t error;
     json_t *root = json_loadb(line.text, line.size, 0, &error);
-    if (!root) return complain(EXIT_FAILED, "%s: line %zu: not JSON: %s", b->path, b->line, error.text);
+    if (!root) return complain(EXIT_FAILED, "%s: line %zu: not JSON: %s: mend the line", b->path, b->line, error.text);
     json_t *text = json_object_get(root, b->task->a), *label = json_object_get(root, b->task->label);
     int code = 0;
     double gold = 0;

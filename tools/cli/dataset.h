@@ -28,8 +28,6 @@ typedef struct builder {
 int dataset_append(builder *b, slice first, slice second, const double *gold);
 /* A label's class: by the model's names (letter case apart), else as a number. */
 int dataset_class(const builder *b, slice field, double *gold);
-/* b->path with the last `from` in its file name replaced, in path. */
-int dataset_beside(const builder *b, const char *from, const char *to, char *path, size_t size);
 int dataset_read_lines(builder *b);
 int dataset_read_articles(builder *b);
 

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK = 1 << 16 };
@@ -58,6 +59,22 @@ static int detect_xz(reader *r) {
     return r->xz ? 0 : complain_memory();
 }
 
+/* Whether two descriptions are of one regular file. */
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool is_output(const reader *r) {
+    struct stat input, out;
+    return !fstat(r->fd, &input) && !fstat(STDOUT_FILENO, &out) && same_file(&input, &out);
+}
+
+int reader_spare(const reader *r, const char *path) {
+    struct stat input, out;
+    if (!path || fstat(r->fd, &input) || stat(path, &out) || !same_file(&input, &out)) return 0;
+    return complain(EXIT_USAGE, "--output: it would replace the input %s: give another name", path);
+}
+
 int reader_open(reader **out, const char *path, const char *hint) {
     bool standard = !path || !strcmp(path, "-");
     reader *r = calloc(1, sizeof *r);
@@ -69,7 +86,7 @@ int reader_open(reader **out, const char *path, const char *hint) {
     if (!code) {
         r->terminal = isatty(r->fd);
         if (standard && r->terminal && hint) remark("%s", hint);
-        code = detect_xz(r);
+        code = is_output(r) ? complain(EXIT_USAGE, "%s: it is also the output: send that to another file", r->name) : detect_xz(r);
     }
     if (code) {
         reader_close(r);
@@ -112,7 +129,9 @@ static int fill(reader *r) {
     }
     const char *reason = NULL;
     long got = r->xz ? xz_read(r->xz, r->bytes + r->end, CHUNK, &reason) : pull(r, (unsigned char *)r->bytes + r->end, CHUNK);
-    if (got < 0) return complain(EXIT_FAILED, "%s: line %zu: %s", r->name, r->number + 1, reason ? reason : strerror(errno));
+    if (got < 0)
+        return complain(EXIT_FAILED, "%s: line %zu: %s: give a whole file", r->name, r->number + 1,
+                        reason ? reason : strerror(errno));
     if (!got) r->ended = true;
     r->end += (size_t)got;
     return 0;

@@ -72,6 +72,11 @@ static char *folder_of(const char *path) {
     return folder;
 }
 
+static const char *last_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 int output_probe(const char *path) {
     struct stat target;
     char *folder = folder_of(path);
@@ -84,9 +89,17 @@ int output_probe(const char *path) {
 
 bool output_replaces(const char *path, const char *other) {
     struct stat a, b;
-    if (!other) return false;
-    if (stat(path, &a) || stat(other, &b)) return !strcmp(path, other);
-    return S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    if (!other || !*other) return false;
+    const bool absent = stat(path, &a) || stat(other, &b);
+    if (!absent) return S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    /* Neither need be there yet: one name in one folder, however that is written. */
+    const char *const names[2] = {last_name(path), last_name(other)};
+    char *folders[2] = {folder_of(path), folder_of(other)};
+    const bool same = !strcmp(names[0], names[1]) && folders[0] && folders[1] && !stat(folders[0], &a) && !stat(folders[1], &b) &&
+                      a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    free(folders[0]);
+    free(folders[1]);
+    return same || !strcmp(path, other);
 }
 
 int output_open(output *out, const char *path) {
