@@ -308,6 +308,17 @@ json_file out
 grep -q '"workspace"' out || wrong 'bench attention --json has no workspace'
 run 0 bench attention --max-length 512 --head-size 8 --threads 1 --quiet
 shows 'dense '
+run 0 bench attention --max-length 2048 --head-size 8 --threads 1 --quiet --exact-length 1024 --method topk:k=4096 --method yoso \
+    --method yoso:m=4
+shows '^# left out from T = 2048 on: --exact-length says so'
+shows '^# extrapolated by T^2 from the longest measured: .* seconds at T = 2048'
+shows '^# extrapolated: at T = 2048 .* times as fast as dense would be'
+shows '^# error against yoso'
+[ "$(grep -c '^2048 ' out)" -eq 3 ] || wrong 'an extrapolated time stands among the measured ones'
+# all keys kept: exact. Sampled against its expectation: neither none nor all is wrong
+awk '/^topk/ { exact = 1 } /^yoso / { exact = 0 } /^yoso:m=4/ { sampled = 1 }
+     exact && /^1024 / && !($5 < 1e-5) { exit 1 } sampled && /^1024 / && !($5 > .01 && $5 < 1.5) { exit 1 }' out ||
+    { wrong 'errors of bench attention'; cat out; }
 
 # the published development set, with the figure of the reference implementation
 if [ -r "$shared/data/glue/sst2/dev.tsv" ]; then
