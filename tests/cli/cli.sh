@@ -57,6 +57,10 @@ refused classify --threads 0
 refused classify --threads many
 refused classify --max-length 2
 refused classify --format
+refused classify --threads 1 --quiet --quiet -t 2
+says '^foveate: --threads: given twice'
+refused classify ''
+says 'the name is empty'
 refused classify a b
 refused classify --values mcaa
 refused classify --values mca:alhpa=1
@@ -180,6 +184,21 @@ cmp -s out saved || wrong 'one thread gives other bytes'
 # an approximate run names what it really cost
 run 0 classify --values mca:alpha=0.2 texts
 says 'values mca:alpha=0.2.*real tokens'
+# closed streams: nothing is taken for them
+"$program" classify texts >&- 2>err
+[ $? -eq 1 ] || wrong 'a closed standard output is not a failure'
+says 'standard output: cannot write: Bad file descriptor'
+"$program" classify --output unseen --quiet texts >&- 2>&-
+[ $? -eq 0 ] || wrong 'closed streams harm an output file'
+lines unseen 2
+"$program" classify <&- 2>err
+[ $? -eq 1 ] || wrong 'a closed standard input is not a failure'
+# a file size limit is a full disk
+awk 'BEGIN { for (i = 0; i < 3000; i++) print "dull" }' >limited
+(ulimit -f 1 && "$program" embed --quiet --output limited.npy limited 2>limited.err)
+[ $? -eq 1 ] || wrong 'a file size limit is not a failure'
+grep -q 'limited.npy.partial: cannot write: File too large' limited.err || { wrong 'file size limit:'; cat limited.err; }
+[ -e limited.npy.partial ] && wrong 'a partial file was left'
 # a closed pipe ends it quietly
 awk 'BEGIN { for (i = 0; i < 5000; i++) print "dull" }' >many
 { "$program" classify --format jsonl many 2>err; echo $? >status; } | head -n 1 >out

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 16 };
+enum { CHUNK = 1 << 16, LINE_MOST = 1 << 28 };
 
 struct reader {
     int fd;
@@ -77,6 +77,7 @@ int reader_spare(const reader *r, const char *path) {
 
 int reader_open(reader **out, const char *path, const char *hint) {
     bool standard = !path || !strcmp(path, "-");
+    if (path && !*path) return complain(EXIT_USAGE, "FILE: the name is empty: give one, or leave it out for standard input");
     reader *r = calloc(1, sizeof *r);
     if (!r) return complain_memory();
     r->name = standard ? "standard input" : path;
@@ -120,6 +121,9 @@ static int fill(reader *r) {
         r->end -= r->start;
         r->start = 0;
     }
+    if (r->end - r->start > LINE_MOST)
+        return complain(EXIT_FAILED, "%s: line %zu: longer than %d MiB: is this a text file?", r->name, r->number + 1,
+                        LINE_MOST >> 20);
     if (r->room - r->end < CHUNK) {
         size_t room = r->room ? r->room * 2 : 2 * CHUNK;
         char *bytes = room > r->room ? realloc(r->bytes, room) : NULL;

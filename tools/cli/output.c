@@ -26,7 +26,11 @@ static void remove_unfinished(int signal_number) {
 
 void output_prepare(void) {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    /* A closed standard stream must not become the next file that is opened: it is put where reading or writing fails. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) _exit(EXIT_FAILED);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* writes report it */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         struct sigaction old, action = {.sa_handler = remove_unfinished};
         sigemptyset(&action.sa_mask);
