@@ -186,7 +186,10 @@ FOV_API const char *fov_model_label(const fov_model *model, size_t index);
 /* The text of a token id as the vocabulary has it, or NULL when out of range. Owned by the model. */
 FOV_API const char *fov_model_token(const fov_model *model, int32_t id);
 
-/* ---- sessions ---- */
+/* ---- sessions ----
+ *
+ * After an error of a call on texts, what its outputs hold is not to be used: some texts are done, the longest first, others are
+ * not, and which is not told. Statistics count what was done. The session can be used again, without the text that was refused. */
 
 typedef struct fov_session fov_session;
 
@@ -246,13 +249,11 @@ typedef int (*fov_progress)(void *context, size_t done, size_t total);
 FOV_API void fov_session_set_progress(fov_session *session, fov_progress progress, void *context);
 
 /* Logits [count, labels] of texts; info [count] or NULL. The model needs a classification or regression head. Texts are
- * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. On an error logits and info may be
- * written in part. */
+ * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. */
 FOV_API fov_status fov_classify(fov_session *session, const fov_text *texts, size_t count, float *logits, fov_text_info *info,
                                 fov_error *error);
 
-/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. On an error both may be
- * written in part. */
+/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. */
 FOV_API fov_status fov_embed(fov_session *session, const fov_text *texts, size_t count, float *vectors, fov_text_info *info,
                              fov_error *error);
 

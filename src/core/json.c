@@ -141,7 +141,8 @@ fov_status fov_json_text(const fov_json *json, const char *key, char *value, siz
     if (!json_is_string(found)) return wrong_type(json, key, found, "a string");
     size_t length = json_string_length(found);
     if (length >= size)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\" has %zu bytes, more than %zu", key, length, size - 1);
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\" has %zu bytes, more than %zu" FOV_MEND_FILE, key, length,
+                        size - 1);
     memcpy(value, json_string_value(found), length + 1);
     return FOV_OK;
 }
