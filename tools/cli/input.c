@@ -134,8 +134,8 @@ static int fill(reader *r) {
     const char *reason = NULL;
     long got = r->xz ? xz_read(r->xz, r->bytes + r->end, CHUNK, &reason) : pull(r, (unsigned char *)r->bytes + r->end, CHUNK);
     if (got < 0)
-        return complain(EXIT_FAILED, "%s: line %zu: %s: give a whole file", r->name, r->number + 1,
-                        reason ? reason : strerror(errno));
+        return complain(EXIT_FAILED, "%s: line %zu: %s%s", r->name, r->number + 1, reason ? reason : strerror(errno),
+                        reason ? "" : ": give a readable file");
     if (!got) r->ended = true;
     r->end += (size_t)got;
     return 0;
