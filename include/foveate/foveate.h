@@ -142,7 +142,8 @@ typedef struct fov_model_info {
     size_t max_length; /* most tokens of one text, [CLS] and [SEP] included */
     uint64_t parameters;
     size_t weight_bytes;   /* resident bytes of weights */
-    const char *dtype;     /* of the stored weights: "F32", "F16", "BF16" */
+    const char *stored;    /* dtype of the weights in the file: "F32", "F16", "BF16" */
+    const char *dtype;     /* of the layers' weights in memory: "f32", "bf16", "int8" */
     const char *attention; /* default method strings, from config.json */
     fov_pooling pooling;   /* default for fov_embed */
     int normalize;         /* default for fov_embed */
@@ -153,6 +154,8 @@ typedef struct fov_model_options {
     const fov_allocator *allocator; /* NULL: C library; copied */
     unsigned threads;               /* 1..256, for packing the weights; 0: default of the machine */
     const char *name;               /* NULL: last component of the folder */
+    const char *dtype;              /* what the layers' weights are held and multiplied in: "f32", "bf16", "int8"; NULL: "f32".
+                                       Sums, softmax, norms, embeddings and heads are f32 always */
 } fov_model_options;
 
 /* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a
@@ -200,7 +203,6 @@ typedef struct fov_session_options {
     const char *attention; /* "dense", ...; NULL: the checkpoint's own */
     const char *values;    /* "exact", "mca:alpha=.2", ...; NULL: "exact" */
     const char *ffn;       /* "exact", ...; NULL: "exact" */
-    const char *dtype;     /* "f32"; NULL: "f32" */
     size_t batch_tokens;   /* tokens in flight; 0: 4096. Never changes a result */
     size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3 (for pairs 4), at most the limit */
     fov_pooling pooling;   /* for fov_embed; 0: the model's */

@@ -33,8 +33,6 @@ static fov_status parse_methods(fov_session *s, const fov_session_options *o, fo
 }
 
 static fov_status check_options(fov_session *s, const fov_session_options *o, fov_error *error) {
-    if (o->dtype && strcmp(o->dtype, "f32"))
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, o->dtype, "dtype must be f32; other types are not implemented");
     if (o->threads > FOV_MAX_THREADS)
         return fov_fail(error, FOV_ERR_ARGUMENT, "threads",
                         "%u threads are too many; give at most %d, or 0 for what the machine offers", o->threads, FOV_MAX_THREADS);

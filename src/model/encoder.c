@@ -42,18 +42,13 @@ static void normalize_rows(const fov_encoder *e, size_t n, const float *from, fl
 
 static void dense(const fov_encoder *e, const fov_linear *w, const float *x, const uint32_t *x_rows, size_t n,
                   const float *residual, float *y) {
-    fov_gemm g = {.n = n,
-                  .m = w->m,
-                  .k = w->k,
-                  .x = x,
-                  .ldx = w->k,
-                  .x_rows = x_rows,
-                  .w = w->w,
-                  .bias = w->bias,
-                  .residual = residual,
-                  .ldr = w->m,
-                  .y = y,
-                  .ldy = w->m};
+    fov_gemm g = fov_linear_gemm(w);
+    g.n = n;
+    g.x = x;
+    g.x_rows = x_rows;
+    g.residual = residual;
+    g.ldr = w->m;
+    g.y = y;
     fov_gemm_run(e->model->kernels, &g, e->s.threads, e->gemm_scratch);
 }
 
@@ -199,17 +194,13 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_layer *w = &e->model->layers[r->layer];
     const fov_kernels *kernels = e->model->kernels;
     size_t c = e->model->config.width, n = r->tokens, nq = r->compact_q ? r->rows_out : n, out = r->subset ? r->rows_out : n;
-    fov_gemm qk[2] = {{.n = nq,
-                       .m = c,
-                       .k = c,
-                       .x = e->x,
-                       .ldx = c,
-                       .x_rows = r->compact_q ? e->rows : NULL,
-                       .w = w->q.w,
-                       .bias = w->q.bias,
-                       .y = e->q,
-                       .ldy = c},
-                      {.n = n, .m = c, .k = c, .x = e->x, .ldx = c, .w = w->k.w, .bias = w->k.bias, .y = e->k, .ldy = c}};
+    fov_gemm qk[2] = {fov_linear_gemm(&w->q), fov_linear_gemm(&w->k)};
+    qk[0].n = nq;
+    qk[0].x_rows = r->compact_q ? e->rows : NULL;
+    qk[0].y = e->q;
+    qk[1].n = n;
+    qk[1].y = e->k;
+    qk[0].x = qk[1].x = e->x;
     fov_gemm_run_all(kernels, qk, 2, e->s.threads, e->gemm_scratch);
     attend(e, r);
     const float *residual = e->x;
@@ -221,7 +212,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     normalize_rows(e, out, e->k, e->x, &w->norm1);
     r->stats->total_done_real += (double)(nq + n + out) * (double)c * (double)c;
 
-    fov_ffn_weights ffn = {c, e->model->config.ffn_width, w->up.w, w->up.bias, w->down.w, w->down.bias, e->model->activation};
+    fov_ffn_weights ffn = {w->up, w->down, e->model->activation};
     fov_ffn_run run = {kernels, &e->s.ffn, &ffn, e->s.threads, e->ffn_scratch, e->gemm_scratch, &r->stats->total_done_real};
     fov_ffn problem = {out, e->x, e->v};
     e->ffn->forward(&run, &problem);

@@ -13,7 +13,7 @@ size_t fov_encoder_weight_floats(const fov_encoder *e) {
 fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) {
     const fov_config *c = &e->model->config;
     const fov_linear *v = &e->model->layers[layer].v;
-    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias};
+    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias, v->type, v->scale, v->sum};
 }
 
 static size_t carve(fov_encoder *e, fov_arena *arena) {
@@ -52,6 +52,9 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
             "value estimator '%s' needs attention weights, which '%s' attention never forms; use --values exact or a softmax "
             "attention",
             e->values->info.name, e->attention->info.name);
+    if (e->ffn->f32_only && e->model->type != FOV_TYPE_F32)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->ffn->info.name,
+                        "feed-forward method '%s' needs f32 weights; load the model with dtype f32", e->ffn->info.name);
     return FOV_OK;
 }
 

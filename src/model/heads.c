@@ -8,7 +8,11 @@
 
 static void dense(const struct fov_model *m, const fov_encoder_scratch *s, const fov_linear *w, fov_activation act, const float *x,
                   size_t n, float *y, fov_stats *stats) {
-    fov_gemm g = {.n = n, .m = w->m, .k = w->k, .x = x, .ldx = w->k, .w = w->w, .bias = w->bias, .act = act, .y = y, .ldy = w->m};
+    fov_gemm g = fov_linear_gemm(w);
+    g.n = n;
+    g.x = x;
+    g.act = act;
+    g.y = y;
     fov_gemm_run(m->kernels, &g, s->threads, s->gemm);
     double done = (double)n * (double)w->m * (double)w->k;
     stats->total_done_real += done;

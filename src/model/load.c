@@ -44,6 +44,18 @@ static void release_sources(source *s, const fov_allocator *allocator) {
     for (size_t i = 0; i < SOURCES; i++) fov_release(allocator, s[i].owned);
 }
 
+static const char *const type_names[FOV_TYPES] = {"f32", "bf16", "int8"};
+
+static fov_status find_type(const fov_model_options *options, fov_type *type, fov_error *error) {
+    const char *name = options && options->dtype ? options->dtype : type_names[FOV_TYPE_F32];
+    for (size_t i = 0; i < FOV_TYPES; i++)
+        if (!strcmp(name, type_names[i])) {
+            *type = (fov_type)i;
+            return FOV_OK;
+        }
+    return fov_fail(error, FOV_ERR_ARGUMENT, "dtype", "unknown type '%.32s'; f32, bf16 and int8 are known", name);
+}
+
 static const char *last_component(const char *folder, size_t *size) {
     size_t end = strlen(folder);
     while (end > 1 && folder[end - 1] == '/') end--;
@@ -147,7 +159,8 @@ static void describe(struct fov_model *m, const fov_modules *modules) {
     info->vocabulary = c->vocabulary;
     info->labels = m->head == FOV_HEAD_NONE || m->head == FOV_HEAD_MASKED_LM ? 0 : c->labels;
     info->max_length = m->max_length;
-    info->dtype = fov_dtype_name(m->words.dtype);
+    info->stored = fov_dtype_name(m->words.dtype);
+    info->dtype = type_names[m->type];
     info->attention = m->attention;
     info->pooling = modules ? modules->pooling : FOV_POOLING_MEAN;
     info->normalize = modules ? modules->normalize : 0;
@@ -176,7 +189,9 @@ static fov_status build(const source *s, fov_tensors *tensors, const char *name,
     else
         snprintf(m->name, sizeof m->name, "%.*s", (int)(name_size < sizeof m->name ? name_size : sizeof m->name - 1), name);
     unsigned threads = options && options->threads ? options->threads : fov_threads_default();
-    fov_status status = FOV_ERR_UNSUPPORTED;
+    fov_status status = find_type(options, &m->type, error);
+    if (status) goto end;
+    status = FOV_ERR_UNSUPPORTED;
     m->kernels = fov_kernels_get(error);
     if (!m->kernels) goto end;
     status = fov_config_parse(&m->config, s[CONFIG].data, s[CONFIG].size, s[CONFIG].name, &m->allocator, error);

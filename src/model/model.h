@@ -4,24 +4,18 @@
 
 #include "attention/attention.h"
 #include "feedforward/feedforward.h"
+#include "kernels/gemm.h"
 #include "model/arch.h"
 #include "model/safetensors.h"
 #include "token/token.h"
 #include "values/values.h"
-
-/* Dense layer y = x W^T + b. */
-typedef struct fov_linear {
-    size_t m, k; /* outputs, inputs */
-    float *w;    /* packed panels */
-    float *bias; /* [m] */
-} fov_linear;
 
 typedef struct fov_norm {
     float *gamma, *beta; /* [C] */
 } fov_norm;
 
 typedef struct fov_layer {
-    fov_linear q, k, v, o, up, down; /* v: packed head by head */
+    fov_linear q, k, v, o, up, down; /* of the model's type; v: packed head by head */
     fov_norm norm1, norm2;
     /* Of some methods; w or pointer NULL when the checkpoint has none. */
     fov_linear q_global, k_global, v_global; /* Longformer; v_global head by head */
@@ -36,6 +30,7 @@ struct fov_model {
     fov_config config;
     const fov_arch *arch;
     fov_head head;
+    fov_type type;             /* of the layers' weights; everything else is f32 */
     fov_activation activation; /* of the feed-forward layer */
     fov_model_info info;
     char name[128], architecture[32], attention[96];

@@ -21,6 +21,9 @@ typedef struct fov_load_item {
     void *out;
     size_t bytes; /* of out */
     size_t m, k;
+    fov_type type;
+    float *scale; /* [m] of int8 */
+    int32_t *sum;
 } load_item;
 
 typedef struct loader {
@@ -28,6 +31,7 @@ typedef struct loader {
     fov_arena *arena;
     load_item *items; /* NULL in the first pass */
     size_t count;
+    fov_type type; /* of the matrices that come now */
     fov_status status;
     fov_error *error;
 } loader;
@@ -68,7 +72,8 @@ static void missing(loader *l, const char *name) {
 
 /* A note to fill `out` from a tensor. */
 static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, size_t bytes, size_t m, size_t k) {
-    if (l->items) l->items[l->count] = (load_item){t, kind, out, bytes, m, k};
+    if (l->items)
+        l->items[l->count] = (load_item){.tensor = t, .kind = kind, .out = out, .bytes = bytes, .m = m, .k = k, .type = l->type};
     if (l->items) l->model->info.parameters += t->count;
     l->count++;
     return out;
@@ -76,8 +81,8 @@ static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, siz
 
 /* Room for a tensor in the block, and a note to fill it. */
 static float *store(loader *l, const fov_tensor *t, load_kind kind, size_t m, size_t k) {
-    size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1;
-    size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, k));
+    const size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1, words = fov_words(l->type, k);
+    const size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, words));
     return note(l, t, kind, fov_arena_take(l->arena, floats, sizeof(float)), fov_mul(floats, sizeof(float)), m, k);
 }
 
@@ -117,10 +122,22 @@ static float *take_any_shape(loader *l, const fov_tensor *t) {
 static fov_linear linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
     char name[256];
     snprintf(name, sizeof name, "%s.weight", base);
-    fov_linear out = {.m = m, .k = k};
+    fov_linear out = {.m = m, .k = k, .type = l->type};
     out.w = take(l, lookup_part(l, base, "weight"), name, kind, m, k);
     snprintf(name, sizeof name, "%s.bias", base);
     out.bias = take(l, lookup_part(l, base, "bias"), name, LOAD_VECTOR, m, 0);
+    return out;
+}
+
+/* A matrix of the layers: of the model's type. */
+static fov_linear layer_linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
+    l->type = l->model->type;
+    fov_linear out = linear(l, base, kind, m, k);
+    l->type = FOV_TYPE_F32;
+    if (out.type != FOV_TYPE_INT8 || l->status) return out;
+    out.scale = fov_arena_take(l->arena, m, sizeof(float));
+    out.sum = fov_arena_take(l->arena, m, sizeof(int32_t));
+    if (l->items) l->items[l->count - 2].scale = out.scale, l->items[l->count - 2].sum = out.sum; /* before the bias */
     return out;
 }
 
@@ -219,13 +236,13 @@ static void walk(loader *l) {
     m->embedding_norm = norm(l, a->embedding_norm);
     for (size_t i = 0; i < config->layers && !l->status; i++) {
         fov_layer layer = {0};
-        layer.q = linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
-        layer.k = linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
-        layer.v = linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
-        layer.o = linear(l, layer_name(name, sizeof name, a->o, i), LOAD_MATRIX, c, c);
+        layer.q = layer_linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
+        layer.k = layer_linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
+        layer.v = layer_linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
+        layer.o = layer_linear(l, layer_name(name, sizeof name, a->o, i), LOAD_MATRIX, c, c);
         layer.norm1 = norm(l, layer_name(name, sizeof name, a->norm1, i));
-        layer.up = linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
-        layer.down = linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
+        layer.up = layer_linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
+        layer.down = layer_linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
         layer.norm2 = norm(l, layer_name(name, sizeof name, a->norm2, i));
         walk_extras(l, &layer, i);
         if (m->layers) m->layers[i] = layer;
@@ -303,14 +320,15 @@ static void pack_vector(pack_job *job, unsigned thread, const load_item *item) {
 }
 
 static void pack_matrix(pack_job *job, unsigned thread, const load_item *item) {
-    float *rows = job->rows + 2 * thread * job->room, *out = item->out;
+    float *rows = job->rows + 2 * thread * job->room, *words = rows + job->room, *out = item->out; /* as stored: read by then */
     size_t group = item->kind == LOAD_HEADS ? item->m / job->model->config.heads : item->m;
     for (size_t start = 0; start < item->m; start += group) /* a head, or all */
         for (size_t i = 0; i < group; i += FOV_PANEL) {
             size_t n = group - i < FOV_PANEL ? group - i : FOV_PANEL;
             if (!read_floats(job, thread, item->tensor, (start + i) * item->k, n * item->k, rows)) return;
-            job->model->kernels->pack_t(rows, item->k, n, item->k, out);
-            out += FOV_PANEL * item->k;
+            fov_pack_type(job->model->kernels, item->type, rows, item->k, n, item->k, out,
+                          item->scale ? item->scale + start + i : NULL, item->sum ? item->sum + start + i : NULL, words);
+            out += FOV_PANEL * fov_words(item->type, item->k);
         }
 }
 

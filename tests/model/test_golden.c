@@ -188,7 +188,7 @@ static void test_classifiers(void **state) {
         golden g;
         golden_small(&g, kinds[i].name);
         assert_string_equal(g.info->architecture, kinds[i].architecture);
-        assert_string_equal(g.info->dtype, kinds[i].dtype);
+        assert_string_equal(g.info->stored, kinds[i].dtype);
         assert_int_equal(g.info->head, kinds[i].head);
         assert_int_equal(g.info->labels, kinds[i].labels);
         assert_int_equal(g.info->width, kinds[i].width);

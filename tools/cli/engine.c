@@ -12,10 +12,10 @@ int engine_load(engine *e, const shared_settings *settings) {
     fov_machine machine;
     if (fov_machine_query(&machine, &error)) return complain_api(EXIT_FAILED, &error);
     double start = seconds_now();
-    fov_model_options options = {.threads = (unsigned)settings->threads};
+    fov_model_options options = {.threads = (unsigned)settings->threads, .dtype = settings->dtype};
     fov_status status =
         settings->model ? fov_model_load(settings->model, &options, &e->model, &error) : embedded_load(&options, &e->model, &error);
-    if (status) return complain_api(EXIT_FAILED, &error);
+    if (status) return complain_api(status == FOV_ERR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED, &error);
     e->seconds_load = seconds_now() - start;
     e->info = fov_model_get_info(e->model);
     return 0;
@@ -29,7 +29,6 @@ int engine_session(engine *e, const shared_settings *settings, const fov_session
     options.attention = settings->attention;
     options.values = settings->values;
     options.ffn = settings->ffn;
-    options.dtype = settings->dtype;
     options.max_length = (size_t)settings->max_length;
     fov_session_free(e->session);
     e->session = NULL;

@@ -96,5 +96,17 @@ void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const 
                           float *y, size_t ldy);
 void fov_gelu_avx512(float *x, size_t count);
 void fov_exp_avx512(float *x, size_t count);
+void fov_from_f16_avx512(const uint16_t *x, float *y, size_t count);
+void fov_from_bf16_avx512(const uint16_t *x, float *y, size_t count);
+void fov_to_bf16_avx512(const float *x, uint16_t *y, size_t count);
+float fov_fma_loop_avx512(uint64_t iterations, uint64_t *flops_per_iteration);
+float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration);
+
+/* What all tables from avx512 up have in common. */
+#define FOV_AVX512_SLOTS                                                                                                           \
+    .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .sampled = fov_sampled_avx512, .gather = fov_gather_avx512,          \
+    .above = fov_above_avx512, .softmax = fov_softmax_avx512, .softmax_tile = fov_softmax_tile_avx512,                             \
+    .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512, .from_f16 = fov_from_f16_avx512,            \
+    .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
 
 #endif
