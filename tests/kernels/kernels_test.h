@@ -95,11 +95,11 @@ static inline void guarded_free(guarded *g) {
     free(g->block);
 }
 
-static const double unit = 0x1p-24; /* half a unit in the last place of 1 */
+static const double f32_unit = 0x1p-24; /* half a unit in the last place of 1 */
 
 /* Variance of the rounding errors of values: their sum of squares times this. */
 static inline double rounding(double square) {
-    return square * unit * unit / 3;
+    return square * f32_unit * f32_unit / 3;
 }
 
 /* A sum as a plain f32 loop makes it: its exact value, the variance of its rounding errors, and the most they can come to (running
@@ -112,12 +112,13 @@ static inline void plain_add(plain_sum *s, double a, double b) {
     const double product = a * b;
     s->exact += product;
     s->variance += rounding(product * product + s->exact * s->exact);
-    s->worst += unit * (fabs(product) + fabs(s->exact));
+    s->worst += f32_unit * (fabs(product) + fabs(s->exact));
 }
 
 /* |ours - exact| within six deviations, plus `more`, plus the last rounding. */
 static inline void check_rounded(double exact, float ours, double variance, double more, const char *what) {
-    const double bound = 6 * sqrt(variance) + more + fabs(exact) * unit + (double)FLT_TRUE_MIN, error = fabs((double)ours - exact);
+    const double bound = 6 * sqrt(variance) + more + fabs(exact) * f32_unit + (double)FLT_TRUE_MIN,
+                 error = fabs((double)ours - exact);
     if (!(error <= bound)) fail_msg("%s: error %g of %g, bound %g", what, error, exact, bound);
 }
 

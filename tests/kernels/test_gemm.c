@@ -97,7 +97,7 @@ static double slope_of(fov_activation act) {
 }
 
 static double own_error(fov_activation act, double v) {
-    return act == FOV_ACT_GELU ? 3 * fabs(v) * unit : act == FOV_ACT_TANH ? 4 * fabs(tanh(v)) * unit : 0;
+    return act == FOV_ACT_GELU ? 3 * fabs(v) * f32_unit : act == FOV_ACT_TANH ? 4 * fabs(tanh(v)) * f32_unit : 0;
 }
 
 static void check_values(const problem *p, const char *tier) {

@@ -9,8 +9,8 @@ static void softmax_exact(const float *s, size_t cols, float scale, double *p) {
 }
 
 /* Variance of the relative rounding error of exp(scale s_j - top) in f32: of the product, of top, of their difference, and of exp
- * itself, one unit in the last place, twice that allowed as in test_elementwise.c. A rounding of the argument is that error of the
- * value. */
+ * itself, one unit in the last place, twice that allowed as in test_elementwise.c. A rounding of the argument is that error of
+ * the value. */
 static double term_variance(double scaled, double top) {
     const double apart = scaled - top;
     return rounding(scaled * scaled + top * top + apart * apart + 16);

@@ -75,7 +75,7 @@ static void check_values(const problem *p, const char *tier) {
             }
             const double scale = (double)s->scale[i], scaled = sum.exact * scale, bias = s->bias ? (double)s->bias[c] : 0;
             /* a feature may be drawn often, and is then rounded alike each time: the worst case, not deviations */
-            check_rounded(scaled + bias, s->y[s->rows[i] * s->ldy + c], 0, fabs(scale) * sum.worst + fabs(scaled) * unit, what);
+            check_rounded(scaled + bias, s->y[s->rows[i] * s->ldy + c], 0, fabs(scale) * sum.worst + fabs(scaled) * f32_unit, what);
         }
 }
 
