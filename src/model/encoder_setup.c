@@ -71,7 +71,7 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
                               fov_error *error) {
     const fov_allocator *allocator = &model->allocator;
     fov_encoder *e = fov_alloc_zero(allocator, sizeof *e);
-    if (!e) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
+    if (!e) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory" FOV_MEND_MEMORY);
     e->model = model;
     e->s = *settings;
     e->attention = fov_attention_row_of(&settings->attention);
@@ -98,7 +98,8 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     carve(e, &arena);
     status = bind_layers(e, error);
 end:
-    if (status == FOV_ERR_MEMORY) fov_fail(error, status, model->name, "out of memory: a session needs %zu bytes", bytes);
+    if (status == FOV_ERR_MEMORY)
+        fov_fail(error, status, model->name, "out of memory: a session needs %zu bytes; lower batch_tokens or max_length", bytes);
     if (status) {
         fov_encoder_free(e);
         return status;

@@ -3,7 +3,6 @@
 #define FOV_MODEL_H
 
 #include "attention/attention.h"
-#include "core/mapfile.h"
 #include "feedforward/feedforward.h"
 #include "kernels/gemm.h"
 #include "model/arch.h"
@@ -40,10 +39,14 @@ struct fov_model {
     size_t position_offset; /* token i uses position row i + offset */
 
     fov_tokenizer *tokenizer;
-    fov_tensors *tensors; /* stays open: word embeddings are read from the mapping */
+    fov_tensors *tensors; /* names and shapes; the files are closed after loading */
 
-    void *block;              /* everything below, one allocation */
-    const fov_tensor *words;  /* [V, C], as stored */
+    struct fov_load_item *items; /* what was loaded; weights.c */
+    size_t item_count;
+    uint64_t files_hash; /* of all files but the weights */
+
+    void *block;              /* everything below, one allocation; tables of a memory block stay there */
+    fov_tensor words;         /* [V, C], as stored */
     float *positions, *types; /* [P, C], [types, C] or NULL */
     fov_norm embedding_norm;
     fov_layer *layers;             /* [L] */
@@ -51,7 +54,8 @@ struct fov_model {
     fov_linear lm_dense;
     fov_norm lm_norm;
     float *lm_bias;               /* [V] */
-    const fov_tensor *lm_decoder; /* [V, C], as stored */
+    fov_tensor decoder;           /* [V, C], as stored */
+    const fov_tensor *lm_decoder; /* &decoder, or &words where they are tied */
 };
 
 /* `count` elements of a float tensor from element `first`, converted to f32. */
@@ -59,5 +63,7 @@ void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *tensor, size_
 
 /* weights.c: find, check, carve and pack all weights. model->config, arch, head, kernels and tensors are set. */
 fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error);
+/* Of every weight, continued from `hash`. */
+uint64_t fov_model_hash_weights(const struct fov_model *model, uint64_t hash);
 
 #endif

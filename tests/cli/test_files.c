@@ -237,20 +237,20 @@ static void test_npy(void **state) {
     folder_make(&f);
     snprintf(path, sizeof path, "%s", folder_path(&f, "x.npy"));
     snprintf(partial, sizeof partial, "%s.partial", path);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 1, 1), 0);
     assert_int_equal(npy_append(&npy, rows + 2, 2, 2), 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
     /* given up without resume: nothing stays, and the good file is untouched */
-    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 1, 1), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
     assert_int_equal(entries(&f), 1);
     check_npy(path, literal, rows, 6);
     /* interrupted with resume, with a row and a half more than the header counts */
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy.rows, 0);
     assert_int_equal(npy_append(&npy, rows, 2, 42), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
@@ -258,11 +258,15 @@ static void test_npy(void **state) {
     assert_non_null(file);
     assert_int_equal(fwrite("torn torn torn", 1, 14, file), 14);
     fclose(file);
-    assert_int_equal(npy_open(&npy, path, 2, 78, 1), 1); /* other settings */
+    assert_int_equal(npy_open(&npy, path, 2, 78, 5, 1), 1); /* other settings */
     npy_close(&npy, 0);
-    assert_int_equal(npy_open(&npy, path, 3, 77, 1), 1); /* another width */
+    assert_int_equal(npy_open(&npy, path, 3, 77, 5, 1), 1); /* another width */
     npy_close(&npy, 0);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 6, 1), 1); /* another model */
+    npy_close(&npy, 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 1); /* rows that would be lost */
+    npy_close(&npy, 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy.rows, 2);
     assert_int_equal(npy.input, 42);
     assert_int_equal(npy_append(&npy, rows + 4, 1, 43), 0);
@@ -271,37 +275,37 @@ static void test_npy(void **state) {
     assert_int_equal(entries(&f), 1);
     /* a second run while one writes: refused, and the first one's rows are whole */
     npy_file other;
-    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 1), 0);
-    assert_int_equal(npy_open(&other, path, 2, 77, 0), 1);
+    assert_int_equal(npy_open(&other, path, 2, 77, 5, 0), 1);
     npy_close(&other, 0);
-    assert_int_equal(npy_open(&other, path, 2, 77, 1), 1);
+    assert_int_equal(npy_open(&other, path, 2, 77, 5, 1), 1);
     npy_close(&other, 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
     /* complete, but not to be renamed: its rows can still be taken up */
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 42), 0);
     unlink(path);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(npy_close(&npy, 1), 1);
     assert_int_equal(rmdir(path), 0);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy.rows, 3);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
     /* a partial file that is none, or shorter than it says */
     folder_write_text(&f, "x.npy.partial", "something else");
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 1);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 1);
     npy_close(&npy, 0);
     unlink(partial);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 42), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
     assert_int_equal(truncate(partial, NPY_HEADER + 8), 0);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 1);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 1);
     npy_close(&npy, 0);
     folder_remove(&f);
 }

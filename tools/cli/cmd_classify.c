@@ -166,6 +166,7 @@ static int run(void *given) {
     writer w = {.json = !strcmp(s->format, "jsonl"), .tsv = !strcmp(s->format, "tsv")};
     int code = reader_open(&r, s->shared.argument_count ? s->shared.arguments[0] : NULL,
                            "type texts, one per line, and end with Ctrl-D; or give a FILE");
+    if (!code) code = reader_spare(r, s->output);
     if (!code) code = output_open(&w.out, s->output);
     if (!code) code = engine_load(&e, &s->shared);
     if (!code) code = check_head(&e);

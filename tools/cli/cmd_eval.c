@@ -130,12 +130,15 @@ static int write_dump(output *out, const evaluation *v) {
 static int check(const settings *s) {
     if (!s->task) return complain(EXIT_USAGE, "--task is missing: give one, e.g. --task sst2 --data dev.tsv");
     if (!s->data) return complain(EXIT_USAGE, "--data is missing: give the task's file, e.g. --task %s --data dev.tsv", s->task);
-    const struct {
-        const char *name, *path, *other;
-    } outputs[] = {{"json", s->json, s->data}, {"dump", s->dump, s->data}, {"dump", s->dump, s->json}};
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
-        if (outputs[i].path && output_replaces(outputs[i].path, outputs[i].other))
-            return complain(EXIT_USAGE, "--%s: it would replace %s: give another name", outputs[i].name, outputs[i].other);
+    char labels[4096];
+    int code = dataset_beside(task_find(s->task), s->data, labels, sizeof labels);
+    if (code) return code;
+    const char *const kept[] = {s->data, s->ids, labels, s->json};
+    for (size_t i = 0; i < 4; i++) {
+        const bool json = i < 3 && s->json && output_replaces(s->json, kept[i]);
+        if (json || (s->dump && output_replaces(s->dump, kept[i])))
+            return complain(EXIT_USAGE, "--%s: it would replace %s: give another name", json ? "json" : "dump", kept[i]);
+    }
     return 0;
 }
 
