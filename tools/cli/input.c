@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { CHUNK = 1 << 16 };
@@ -95,6 +96,15 @@ bool reader_is_terminal(const reader *r) {
 }
 size_t reader_number(const reader *r) {
     return r->number;
+}
+
+double reader_share(const reader *r) {
+    struct stat status;
+    if (fstat(r->fd, &status) || !S_ISREG(status.st_mode) || status.st_size <= 0) return 0;
+    off_t at = lseek(r->fd, 0, SEEK_CUR);
+    double held = r->xz ? 0 : (double)(r->end - r->start);
+    double share = ((double)at - held) / (double)status.st_size;
+    return at < 0 || share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
 static int fill(reader *r) {

@@ -17,6 +17,8 @@ bool reader_is_terminal(const reader *r);
  * call. 1: a line; 0: the end; -1: failed (message printed). A last line without LF counts. */
 int reader_line(reader *r, const char **line, size_t *size);
 size_t reader_number(const reader *r); /* of the last line, from 1 */
+/* The share of the file's bytes that the lines so far took (of an .xz file's, about); 0 when it is no plain file. */
+double reader_share(const reader *r);
 
 /* A block of lines as texts. */
 typedef struct block {
