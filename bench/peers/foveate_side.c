@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+enum { WARM_UP = 3 }; /* single texts before those that are timed */
+
 typedef struct side {
     fov_model *model;
     fov_session *session;
@@ -105,8 +107,8 @@ static void say_peak(void) {
 
 static void load(side *s, char **argv) {
     fov_error error;
-    fov_model_options model = {.threads = (unsigned)atoi(argv[3])};
-    fov_session_options session = {.threads = model.threads, .dtype = argv[2], .max_length = (size_t)atol(argv[4])};
+    fov_model_options model = {.threads = (unsigned)atoi(argv[3]), .dtype = argv[2]};
+    fov_session_options session = {.threads = model.threads, .max_length = (size_t)atol(argv[4])};
     s->embed = !strcmp(argv[5], "embed");
     if (s->embed) session.pooling = FOV_POOLING_MEAN, session.normalize = 1;
     if (fov_model_load(argv[1], &model, &s->model, &error)) stop(error.message);
@@ -131,7 +133,8 @@ int main(int argc, char **argv) {
         if (!strcmp(command, "pass\n")) {
             printf("{\"seconds\": %.9f}\n", run(&s, l.texts, l.count, out));
         } else if (sscanf(command, "latency %lu %lu", &at, &count) == 2) {
-            for (unsigned long i = 0; i < count; i++)
+            for (size_t i = 0; i < WARM_UP && i < count; i++) run(&s, &l.texts[(at + i) % l.count], 1, out);
+            for (size_t i = 0; i < count; i++)
                 printf("%s%.9f", i ? ", " : "{\"seconds\": [", run(&s, &l.texts[(at + i) % l.count], 1, out));
             puts("]}");
         } else if (!strcmp(command, "answers\n")) {

@@ -240,9 +240,9 @@ class Bench:
                 process, ready = opened[side]
                 try:
                     rates[side].append(ready["tokens"] / process.ask("pass")["seconds"])
+                    peaks.setdefault(side, process.ask("memory")["peak"])
                     if count:
                         latencies[side].append(process.ask("latency", r * count, count)["seconds"])
-                    peaks[side] = process.ask("memory")["peak"]
                 except Failed as failure:
                     self.fail(name, side, str(failure))
                     del opened[side]

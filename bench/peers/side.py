@@ -20,7 +20,7 @@ import time
 import numpy as np
 
 Job = collections.namedtuple("Job", "peer dtype model embed texts all threads max_length work batches task")
-TUNING_TOKENS = 1500
+TUNING_TOKENS, WARM_UP = 1500, 3
 
 
 def read_texts(path):
@@ -71,22 +71,36 @@ def choice_path(job):
     return os.path.join(job.work, f"{job.peer}-{job.dtype}-{job.task}.json")
 
 
+def window(encoded, size):
+    """Texts of about the median length, as they would stand side by side in a sorted set: full batches of about TUNING_TOKENS."""
+    ordered = sorted(encoded, key=lambda e: len(e[0]))
+    middle = len(ordered) // 2
+    batches = max(1, round(TUNING_TOKENS / len(ordered[middle][0]) / size))
+    first = max(0, middle - batches * size // 2)
+    return ordered[first : first + batches * size]
+
+
 def tune(module, job):
-    """The fastest mode and batch size on a sample; each candidate runs twice, the first time to warm up."""
-    encoded = encode(job, read_texts(job.texts))
-    step = max(1, sum(len(i) for i, _ in encoded) // TUNING_TOKENS)
-    sample = sorted(encoded, key=lambda e: len(e[0]))
-    tried = []
-    for mode in module.Runner.MODES:
-        runner = module.Runner(job, mode)
-        for size in job.batches:
-            part = sample[:: step] if len(sample) // step >= 2 * size else sample[len(sample) // 4 :][: 2 * size]
-            feeds = [feed for _, feed in make_batches(runner, part, size)]
-            runner.run(feeds)
-            start = time.perf_counter()
-            runner.run(feeds)
-            tried.append((sum(len(i) for i, _ in part) / (time.perf_counter() - start), mode, size))
-    rate, mode, size = max(tried, key=lambda t: t[0])
+    """The fastest batch size, then the fastest mode; each candidate runs twice, the first time to warm up."""
+    encoded, tried = encode(job, read_texts(job.texts)), []
+
+    def attempt(runner, mode, size):
+        part = window(encoded, size)
+        feeds = [feed for _, feed in make_batches(runner, part, size)]
+        runner.run(feeds)
+        start = time.perf_counter()
+        runner.run(feeds)
+        tried.append((sum(len(i) for i, _ in part) / (time.perf_counter() - start), size, mode))
+
+    best = lambda: max(tried, key=lambda t: t[0])
+    runner = module.Runner(job, module.Runner.MODES[0])
+    for size in job.batches:
+        attempt(runner, module.Runner.MODES[0], size)
+    for mode in module.Runner.MODES[1:]:
+        runner, size = module.Runner(job, mode), best()[1]
+        attempt(runner, mode, size)
+        attempt(runner, mode, max(job.batches[0], size // 2))  # a mode that runs several batches at once likes smaller ones
+    rate, size, mode = best()
     with open(choice_path(job), "w") as file:
         json.dump({"mode": mode, "batch": size, "tried": tried}, file)
 
@@ -102,6 +116,12 @@ def once(runner, job, out):
     print(json.dumps({"label": int(np.argmax(logits))}), file=out, flush=True)
 
 
+def alone(runner, job, text, tokenizer):
+    start = time.perf_counter()
+    runner.run([runner.feed(*pad(encode(job, [text], tokenizer)))])
+    return time.perf_counter() - start
+
+
 def serve(module, runner, job, choice, out):
     tokenizer, texts = make_tokenizer(job), read_texts(job.texts)
     start = time.perf_counter()
@@ -109,8 +129,7 @@ def serve(module, runner, job, choice, out):
     tokenising = time.perf_counter() - start
     feeds = [feed for _, feed in make_batches(runner, encoded, choice["batch"])]
     runner.run(feeds)
-    for text in texts[:3]:
-        runner.run([runner.feed(*pad(encode(job, [text], tokenizer)))])
+    single = runner if choice["mode"] == module.Runner.MODES[0] else None  # of one text at a time: every thread on it
     say = lambda reply: print(json.dumps(reply), file=out, flush=True)
     say({"tokens": sum(len(i) for i, _ in encoded), "seconds_tokenize": tokenising, "batch": choice["batch"], "mode": choice["mode"],
          "versions": {d: importlib.metadata.version(d) for d in module.DISTRIBUTIONS}})
@@ -122,12 +141,11 @@ def serve(module, runner, job, choice, out):
             say({"seconds": time.perf_counter() - start})
         elif word == "latency":
             at, count = map(int, numbers)
-            seconds = []
-            for i in range(at, at + count):
-                start = time.perf_counter()
-                runner.run([runner.feed(*pad(encode(job, [texts[i % len(texts)]], tokenizer)))])
-                seconds.append(time.perf_counter() - start)
-            say({"seconds": seconds})
+            single = single or module.Runner(job, module.Runner.MODES[0])
+            some = [texts[i % len(texts)] for i in range(at, at + count)]
+            for text in some[:WARM_UP]:
+                alone(single, job, text, tokenizer)
+            say({"seconds": [alone(single, job, text, tokenizer) for text in some]})
         elif word == "answers":
             every = encode(job, read_texts(job.all), tokenizer)
             say({"answers": answers(runner, every, choice["batch"]), "tokens": sum(len(i) for i, _ in every)})
