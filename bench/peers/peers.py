@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import select
 import signal
 import subprocess
@@ -274,7 +275,7 @@ class Bench:
             self.install()
         self.build_ours()
         machine = {"run": self.run_number, "step": "machine", "cpu": cpu_name(), "cores": sorted(os.sched_getaffinity(0)), "threads": a.threads,
-                   "kernel": platform.release(), "command": " ".join(["bench/peers/peers.py"] + sys.argv[1:]),
+                   "kernel": platform.release(), "command": " ".join(["bench/peers/peers.py"] + [re.sub(r"[^=]*/", "", word) for word in sys.argv[1:]]),
                    "date": time.strftime("%Y-%m-%d", time.gmtime())}
         with open(a.results, "a") as file:
             file.write(json.dumps(machine) + "\n")
