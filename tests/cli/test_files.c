@@ -59,6 +59,32 @@ static void test_lines(void **state) {
     folder_remove(&f);
 }
 
+/* How far a file is read, at any line; nothing of what is no plain file. */
+static void test_share(void **state) {
+    (void)state;
+    folder f;
+    reader *r;
+    const char *line;
+    size_t size, at = 0;
+    folder_make(&f);
+    enum { LINES = 40000, WIDTH = 10 };
+    char *text = malloc(LINES * WIDTH);
+    assert_non_null(text);
+    for (size_t i = 0; i < LINES; i++) memcpy(text + i * WIDTH, "123456789\n", WIDTH);
+    folder_write(&f, "t", text, LINES * WIDTH);
+    assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+    for (; reader_line(r, &line, &size) == 1; at++)
+        if (at % 1000 == 999) assert_true(fabs(reader_share(r) - (double)(at + 1) / LINES) < 1e-12);
+    assert_int_equal(at, LINES);
+    assert_true(reader_share(r) == 1);
+    reader_close(r);
+    assert_int_equal(reader_open(&r, "/dev/null", NULL), 0);
+    assert_true(reader_share(r) == 0);
+    reader_close(r);
+    free(text);
+    folder_remove(&f);
+}
+
 static void test_blocks(void **state) {
     (void)state;
     folder f;
@@ -312,8 +338,8 @@ static void test_npy(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines), cmocka_unit_test(test_blocks), cmocka_unit_test(test_xz),  cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_json),  cmocka_unit_test(test_cells),  cmocka_unit_test(test_npy),
+        cmocka_unit_test(test_lines),   cmocka_unit_test(test_share), cmocka_unit_test(test_blocks), cmocka_unit_test(test_xz),
+        cmocka_unit_test(test_outputs), cmocka_unit_test(test_json),  cmocka_unit_test(test_cells),  cmocka_unit_test(test_npy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

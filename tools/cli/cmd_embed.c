@@ -108,9 +108,15 @@ static int stream(engine *e, sink *k, reader *r, const settings *s, size_t *empt
     if (!code && k->is_npy && k->npy.rows) {
         code = skip_done(&k->npy, r, &b, s->pairs);
         if (!code && !s->shared.quiet) remark("%s: %zu rows are done: going on from there", k->npy.partial, k->npy.rows);
+        p.start = seconds_now();
+        p.before = k->npy.rows;
     }
+    p.stream = true;
+    p.first = p.next = reader_share(r);
     for (size_t done = 0; !code && !(code = block_read(&b, r, lines, s->pairs)) && b.count; done += b.count) {
         p.base = done;
+        p.share = p.next;
+        p.next = reader_share(r);
         fov_status status = fov_embed(e->session, b.texts, b.count, vectors, infos, &error);
         progress_end(&p);
         if (status) {

@@ -115,6 +115,15 @@ size_t reader_number(const reader *r) {
     return r->number;
 }
 
+double reader_share(const reader *r) {
+    struct stat status;
+    if (fstat(r->fd, &status) || !S_ISREG(status.st_mode) || status.st_size <= 0) return 0;
+    off_t at = lseek(r->fd, 0, SEEK_CUR);
+    double held = r->xz ? 0 : (double)(r->end - r->start);
+    double share = ((double)at - held) / (double)status.st_size;
+    return at < 0 || share < 0 ? 0 : share > 1 ? 1 : share;
+}
+
 static int fill(reader *r) {
     if (r->start && r->room - r->end < CHUNK) {
         memmove(r->bytes, r->bytes + r->start, r->end - r->start);

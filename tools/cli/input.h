@@ -20,6 +20,8 @@ int reader_line(reader *r, const char **line, size_t *size);
 size_t reader_number(const reader *r); /* of the last line, from 1 */
 /* 0, or wrong usage (message printed) when an output at path (NULL: none) would take the place of the file being read. */
 int reader_spare(const reader *r, const char *path);
+/* The share of the file's bytes that the lines so far took (of an .xz file's, about); 0 when it is no plain file. */
+double reader_share(const reader *r);
 
 /* A block of lines as texts. */
 typedef struct block {
