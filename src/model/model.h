@@ -30,7 +30,7 @@ struct fov_model {
     fov_config config;
     const fov_arch *arch;
     fov_head head;
-    fov_type type; /* of the layers' weights; everything else is f32 */
+    fov_type type;                                               /* of the layers' weights; everything else is f32 */
     fov_activation activation, pooler_activation, lm_activation; /* of the feed-forward layer, and in the heads */
     fov_model_info info;
     char name[128], architecture[32], attention[96];

@@ -1,6 +1,6 @@
 /* avx512.c: the table of the avx512 tier, conversions and the yardstick loop. */
-#include "kernels/avx2/avx2.h"
 #include "kernels/avx512/avx512.h"
+#include "kernels/avx2/avx2.h"
 #include "kernels/tiers.h"
 
 void fov_from_f16_avx512(const uint16_t *x, float *y, size_t count) {

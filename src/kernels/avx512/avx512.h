@@ -107,9 +107,9 @@ float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration);
 
 /* What all tables from avx512 up have in common. */
 #define FOV_AVX512_SLOTS                                                                                                           \
-    .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .sampled = fov_sampled_avx512, .gather = fov_gather_avx512, .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512,          \
-    .above = fov_above_avx512, .softmax = fov_softmax_avx512, .softmax_tile = fov_softmax_tile_avx512,                             \
-    .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512, .from_f16 = fov_from_f16_avx512,            \
-    .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
+    .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .sampled = fov_sampled_avx512, .gather = fov_gather_avx512,          \
+    .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512, .above = fov_above_avx512, .softmax = fov_softmax_avx512,    \
+    .softmax_tile = fov_softmax_tile_avx512, .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512,    \
+    .from_f16 = fov_from_f16_avx512, .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
 
 #endif

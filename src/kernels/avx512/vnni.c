@@ -32,5 +32,5 @@ static FOV_GEMM_BLOCK(vnni, f32_avx512, bf16_avx512, int8_vnni)
         .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
         .gemm_block = fov_gemm_block_vnni,
         .score_i8 = fov_score_i8_vnni,
-    .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
+        .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
 };
