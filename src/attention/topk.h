@@ -42,7 +42,6 @@ typedef struct fov_topk {
 typedef struct fov_topk_scratch {
     float *packed, *scores, *gemm; /* a tile of keys, a block of rows x a tile */
     int8_t *q8;                    /* [rows][depth] coarse: queries of the chunk */
-    float *center;                 /* [head_size] coarse: mean of keys */
     float *most;                   /* [TILE / 2] maxima of groups of a row's first scores */
     uint32_t *number;              /* [TILE / 2] */
     float *value;                  /* [rows][room] candidates: scores, then weights */

@@ -1,20 +1,17 @@
 /* topk_coarse.c: keys and queries in 8 bits, for the scores that choose candidates (scores=int8). Candidates are scored again in
  * f32, so what is lost here is only a key among the k best that is not among the candidates.
  *
- *     key j    w_jc = round((K_jc - m_c) / r_j),  r_j = max_c |K_jc - m_c| / 127
+ *     key j    w_jc = round(K_jc / r_j),  r_j = max_c |K_jc| / 127
  *     query i  x_ic = round(Q_ic / max_c |Q_ic| * 127)
- *     score    r_j sum_c x_ic w_jc, in the order of q . (K_j - m) and so, nearly, of q . K_j
+ *     score    r_j sum_c x_ic w_jc, nearly in the order of q . K_j
  *
- * Any m does; the mean of keys takes out what they share (SageAttention, Zhang et al., 2024). It is that of the first keys, at most
- * as many as there are candidates: a query that has to choose sees them all, so a causal query depends on no later key. */
+ * Lost: taking the mean of keys out first (SageAttention, Zhang et al., 2024). On keys of BERT recall is the same to 2e-6.
+ */
 #include <math.h>
 #include <string.h>
 
 #include "attention/topk.h"
 #include "core/threads.h"
-
-enum { CENTER = 256 /* keys of the mean at most */ };
-static const float large = 1e36f; /* CENTER keys below this have a finite sum */
 
 /* Panels of texts with more keys than `cut`: a text takes keys / 32 rounded up, so at most one more than its share of tokens. */
 size_t fov_topk_coarse_carve(fov_arena *arena, fov_topk_coarse *c, size_t tokens, size_t heads, size_t head_size, size_t cut) {
@@ -33,20 +30,18 @@ size_t fov_topk_coarse_panel(const fov_topk *t, size_t text) {
     return row / FOV_PANEL + row / (t->cut + 1);
 }
 
-/* Bits of |x - m|, in the order of the floats and NaN above all: whole numbers, since compilers do not vectorise a float maximum.
- */
-static inline int32_t size_bits(float x, float m) {
-    const float d = x - m;
+/* Bits of |x|, in the order of the floats and NaN above all: whole numbers, since compilers do not vectorise a float maximum. */
+static inline int32_t size_bits(float x) {
     int32_t bits;
-    memcpy(&bits, &d, sizeof bits);
+    memcpy(&bits, &x, sizeof bits);
     return bits & INT32_MAX;
 }
 
-/* x - m in 8 bits at out [depth], the rest 0; its factor. Not finite: zeros and NaN. */
-static float quantise(const float *x, const float *m, size_t n, size_t depth, int8_t *out) {
+/* x in 8 bits at out [depth], the rest 0; its factor. Not finite: zeros and NaN. */
+static float quantise(const float *x, size_t n, size_t depth, int8_t *out) {
     int32_t top = 0;
     for (size_t c = 0; c < n; c++) {
-        const int32_t bits = size_bits(x[c], m[c]);
+        const int32_t bits = size_bits(x[c]);
         top = bits > top ? bits : top;
     }
     float most;
@@ -56,7 +51,7 @@ static float quantise(const float *x, const float *m, size_t n, size_t depth, in
     if (!(most > 1e-36f)) return 0; /* 127 / most would not be finite */
     const float factor = 127 / most;
     for (size_t c = 0; c < n; c++) {
-        const float d = (x[c] - m[c]) * factor;
+        const float d = x[c] * factor;
         out[c] = (int8_t)(d + copysignf(0.5f, d));
     }
     return most / 127;
@@ -64,28 +59,11 @@ static float quantise(const float *x, const float *m, size_t n, size_t depth, in
 
 void fov_topk_coarse_queries(const fov_topk *t, const float *q, const uint32_t *queries, size_t n, const fov_topk_scratch *s) {
     const size_t d = t->p->head_size, depth = t->coarse.depth;
-    for (size_t c = 0; c < d; c++) s->center[c] = 0;
-    for (size_t i = 0; i < n; i++) quantise(q + (queries ? queries[i] : i) * t->p->ldq, s->center, d, depth, s->q8 + i * depth);
-}
-
-/* The mean of the first keys that are there and finite. */
-static void center_of(const fov_topk *t, const fov_topk_view *h, float *center) {
-    const size_t first = fov_topk_least(t->cut, CENTER), d = t->p->head_size; /* first < keys */
-    float count = 0;
-    for (size_t c = 0; c < d; c++) center[c] = 0;
-    for (size_t j = 0; j < first; j++) {
-        const float *row = h->k + j * t->p->ldk;
-        float size = 0;
-        for (size_t c = 0; c < d && !(h->mask && !h->mask[j]); c++) size += fabsf(row[c]);
-        if ((h->mask && !h->mask[j]) || !(size < large)) continue;
-        count++;
-        for (size_t c = 0; c < d; c++) center[c] += row[c];
-    }
-    for (size_t c = 0; c < d && count > 0; c++) center[c] /= count;
+    for (size_t i = 0; i < n; i++) quantise(q + (queries ? queries[i] : i) * t->p->ldq, d, depth, s->q8 + i * depth);
 }
 
 /* Keys [begin, end) of a view to panels. */
-static void fill(const fov_topk *t, const fov_topk_view *h, size_t begin, size_t end, const float *center, int8_t *row) {
+static void fill(const fov_topk *t, const fov_topk_view *h, size_t begin, size_t end, int8_t *row) {
     const size_t depth = t->coarse.depth;
     for (size_t j = begin; j < end; j++) {
         const bool there = j < h->keys && !(h->mask && !h->mask[j]);
@@ -93,7 +71,7 @@ static void fill(const fov_topk *t, const fov_topk_view *h, size_t begin, size_t
         h->key_scale[j] = 0;
         h->key_shift[j] = there ? 0 : -INFINITY; /* never above */
         if (there)
-            h->key_scale[j] = quantise(h->k + j * t->p->ldk, center, t->p->head_size, depth, row);
+            h->key_scale[j] = quantise(h->k + j * t->p->ldk, t->p->head_size, depth, row);
         else
             memset(row, 0, depth);
         for (size_t c = 0; c < depth; c += 4) {
@@ -113,9 +91,8 @@ static void keys_task(void *context, size_t index, unsigned thread) {
     const fov_topk_view h = fov_topk_view_of(t, pair / t->p->heads, pair % t->p->heads);
     if (!h.is_coarse || first >= h.keys) return;
     const fov_topk_scratch s = fov_topk_scratch_of(t, thread);
-    center_of(t, &h, s.center);
     const size_t end = fov_topk_least(first + FOV_TOPK_TILE, fov_panels(h.keys) * FOV_PANEL);
-    fill(t, &h, first, end, s.center, s.q8);
+    fill(t, &h, first, end, s.q8);
 }
 
 void fov_topk_coarse_keys(fov_topk *t) {

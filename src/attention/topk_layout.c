@@ -18,7 +18,6 @@ static size_t carve(fov_arena *arena, const fov_topk *t, size_t head_size, fov_t
     s->scores = fov_arena_take(arena, FOV_TOPK_BLOCK * tile, sizeof(float));
     s->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
     s->q8 = fov_arena_take(arena, t->is_coarse ? fov_mul(FOV_TOPK_ROWS, t->coarse.depth) : 0, 1);
-    s->center = fov_arena_take(arena, t->is_coarse ? head_size : 0, sizeof(float));
     s->most = fov_arena_take(arena, groups, sizeof(float));
     s->number = fov_arena_take(arena, groups, sizeof(uint32_t));
     s->value = fov_arena_take(arena, cells, sizeof(float));
