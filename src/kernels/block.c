@@ -22,7 +22,7 @@ static const float *x_row(const fov_gemm *g, size_t row) {
 }
 
 /* Rows [row, row + rows) and columns [k0, k0 + k) of X into a. X comes from far away: rows are asked for ahead of their copy. */
-static void pack_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
+static void copy_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
     for (size_t i = 0; i < rows; i++) {
         if (i + ROWS_AHEAD < rows) {
             const float *next = x_row(g, row + i + ROWS_AHEAD) + k0;
@@ -30,6 +30,24 @@ static void pack_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, siz
         }
         memcpy(a + i * FOV_TILE_STRIDE, x_row(g, row + i) + k0, k * sizeof *a);
     }
+}
+
+/* The same through x_columns, which are scattered over whole rows. */
+static void gather_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
+    const uint32_t *columns = g->x_columns + k0;
+    for (size_t i = 0; i < rows; i++, a += FOV_TILE_STRIDE) {
+        const float *x = x_row(g, row + i);
+        if (i + ROWS_AHEAD < rows)
+            for (size_t j = 0; j < g->ldx; j += 16) __builtin_prefetch(x_row(g, row + i + ROWS_AHEAD) + j);
+        for (size_t j = 0; j < k; j++) a[j] = x[columns[j]];
+    }
+}
+
+static void pack_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
+    if (g->x_columns)
+        gather_rows(g, row, rows, k0, k, a);
+    else
+        copy_rows(g, row, rows, k0, k, a);
 }
 
 typedef struct block {
