@@ -89,6 +89,7 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
                           .ldv = weights.width,
                           .col_max = e->col_max,
                           .col_energy = e->col_energy,
+                          .q_offsets = p->q_offsets,
                           .seed = e->s.seed,
                           .layer = (uint32_t)r->layer,
                           .work = r->work};
@@ -199,6 +200,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_layer *w = &e->model->layers[r->layer];
     const fov_kernels *kernels = e->model->kernels;
     size_t c = e->model->config.width, n = r->tokens, nq = r->compact_q ? r->rows_out : n, out = r->subset ? r->rows_out : n;
+    if (e->observe) e->observe(e->observe_context, r->layer, e->x, n);
     fov_gemm qk[2] = {{.n = nq,
                        .m = c,
                        .k = c,

@@ -1,6 +1,7 @@
 /* encoder_setup.c: an encoder's memory, and its methods bound to the model's layers. */
 #include "core/status.h"
 #include "model/encoder_state.h"
+#include "model/profile.h"
 
 enum { GROUP_FLOATS = 4 << 20 };
 
@@ -13,7 +14,7 @@ size_t fov_encoder_weight_floats(const fov_encoder *e) {
 fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) {
     const fov_config *c = &e->model->config;
     const fov_linear *v = &e->model->layers[layer].v;
-    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias};
+    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias, NULL};
 }
 
 static size_t carve(fov_encoder *e, fov_arena *arena) {
@@ -58,6 +59,7 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
 static fov_status bind_layers(fov_encoder *e, fov_error *error) {
     for (size_t l = 0; l < e->model->config.layers && e->values->bind; l++) {
         fov_value_weights w = fov_encoder_value_weights(e, l);
+        w.profile = e->s.profile ? &e->s.profile->layers[l] : NULL;
         fov_status status = e->values->bind(&e->s.values, &w, &e->model->allocator, &e->bound[l], error);
         if (status) return status;
     }
@@ -110,6 +112,11 @@ void fov_encoder_free(fov_encoder *e) {
     fov_release(allocator, e->bound);
     fov_release(allocator, e->block);
     fov_release(allocator, e);
+}
+
+void fov_encoder_observe(fov_encoder *e, fov_observe observe, void *context) {
+    e->observe = observe;
+    e->observe_context = context;
 }
 
 size_t fov_encoder_max_texts(const fov_encoder *e) {

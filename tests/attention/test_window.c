@@ -571,7 +571,7 @@ static void run_mca(problem *t, const fov_kernels *kernels, const projection *j,
     uint64_t hashes[MAX_TEXTS] = {11, 12, 13, 14, 15};
     double done = 0;
     assert_int_equal(fov_setting_parse(&setting, infos, count, method, NULL), FOV_OK);
-    const fov_value_weights w = {d, p->heads, p->head_size, j->packed, j->b};
+    const fov_value_weights w = {d, p->heads, p->head_size, j->packed, j->b, NULL};
     const fov_values_size size = {n, p->texts, t->longest, d, p->heads, p->head_size, 2};
     void *scratch = nan_block(fov_values_mca.workspace(&size) / sizeof(float) + 16);
     float *gemm = nan_block(2 * fov_gemm_scratch());
