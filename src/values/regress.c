@@ -8,8 +8,9 @@
  * projection has eps = 0 and costs lambda. Where only some query rows are computed, a_j^2 is brought to n rows: the last layer's
  * [CLS] row, alone, stands for all. Biased and deterministic.
  *
- * mu leaves X alone: it goes into the bias. A level is a gemm over the tokens that chose it, which reads the columns of X through
- * the order: nothing is gathered beforehand. */
+ * mu leaves X alone: it goes into the bias. The tokens of a chunk that chose the same level are a gemm, which reads the columns of
+ * X through the order: nothing is gathered beforehand. One gemm per head and level over all tokens was slower: each head then
+ * gathers from all of X, out of L3. */
 #include <string.h>
 
 #include "core/threads.h"
@@ -22,7 +23,10 @@ static const fov_param_info params[] = {
     {"lambda", FOV_PARAM_FLOAT, 0, 1000, 0, .1, NULL, "price of a feature: larger is cheaper and less exact; 0 is exact"},
 };
 
-enum { LEVELS = FOV_PROFILE_LEVELS + 1 }; /* with the dense one */
+enum {
+    LEVELS = FOV_PROFILE_LEVELS + 1, /* with the dense one */
+    CHUNK = FOV_GEMM_ROWS            /* tokens whose rows of X stay in L2 while all heads gather from them */
+};
 
 typedef struct tables {
     float *mean;     /* [d] */
@@ -119,19 +123,17 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
 /* ---- forward ---- */
 
 typedef struct plan {
-    float *distance; /* [N] ||x - mu||^2 / tr C */
+    float *distance; /* [N] ||x - mu||^2 / tr C, for importance brought to n rows */
     uint8_t *choice; /* [heads][N] */
-    uint32_t *rows;  /* [heads][N] grouped by level */
-    uint32_t *count; /* [heads][LEVELS] */
-    fov_gemm *gemms; /* [heads][LEVELS] */
+    uint32_t *rows;  /* [heads][N] grouped by level within each chunk */
+    fov_gemm *gemms; /* [chunks][heads][LEVELS] */
 } plan;
 
 static size_t carve_plan(fov_arena *arena, const fov_values_size *s, plan *p) {
-    const size_t cells = fov_mul(s->heads, s->tokens), groups = fov_mul(s->heads, LEVELS);
+    const size_t cells = fov_mul(s->heads, s->tokens), groups = fov_mul(s->heads, fov_mul(s->tokens / CHUNK + 1, LEVELS));
     p->distance = fov_arena_take(arena, s->tokens, sizeof *p->distance);
     p->choice = fov_arena_take(arena, cells, sizeof *p->choice);
     p->rows = fov_arena_take(arena, cells, sizeof *p->rows);
-    p->count = fov_arena_take(arena, groups, sizeof *p->count);
     p->gemms = fov_arena_take(arena, groups, sizeof *p->gemms);
     return arena->used;
 }
@@ -183,28 +185,23 @@ static fov_gemm level_gemm(const job *j, size_t head, size_t l, const uint32_t *
                       .y_rows = rows};
 }
 
-/* Levels of a head's tokens, and the tokens grouped by level, in ascending order. */
-static void plan_task(void *context, size_t head, unsigned thread) {
+/* Levels of a chunk's tokens for a head, and the tokens grouped by level, ascending. */
+static void plan_task(void *context, size_t index, unsigned thread) {
     (void)thread;
     const job *j = context;
-    const fov_values *v = j->v;
-    const float *error = j->t->error + head * j->t->levels;
+    const size_t heads = j->run->weights->heads, chunk = index / heads, head = index % heads;
+    const size_t begin = chunk * CHUNK, end = begin + CHUNK < j->tokens ? begin + CHUNK : j->tokens;
+    const float *error = j->t->error + head * j->t->levels, *energy = j->v->col_energy + head * j->stride + j->first;
     uint8_t *choice = j->plan.choice + head * j->tokens;
-    uint32_t *count = j->plan.count + head * LEVELS, *rows = j->plan.rows + head * j->tokens, start[LEVELS];
-    memset(count, 0, LEVELS * sizeof *count);
-    for (size_t b = 0; b < v->texts; b++) {
-        const float scale = fov_value_rows_scale(v, b);
-        for (size_t i = v->offsets[b]; i < v->offsets[b + 1]; i++) {
-            const size_t at = i - j->first;
-            choice[at] = choose(j, error, v->col_energy[head * j->stride + i] * scale * j->plan.distance[at]);
-            count[choice[at]]++;
-        }
+    uint32_t *rows = j->plan.rows + head * j->tokens + begin, count[LEVELS] = {0}, start[LEVELS] = {0};
+    for (size_t i = begin; i < end; i++) {
+        choice[i] = choose(j, error, energy[i] * j->plan.distance[i]);
+        count[choice[i]]++;
     }
-    start[0] = 0;
     for (size_t l = 0; l + 1 < LEVELS; l++) start[l + 1] = start[l] + count[l];
     for (size_t l = 0; l < LEVELS; l++)
-        j->plan.gemms[head * LEVELS + l] = l <= j->t->levels ? level_gemm(j, head, l, rows + start[l], count[l]) : (fov_gemm){0};
-    for (size_t i = 0; i < j->tokens; i++) rows[start[choice[i]]++] = (uint32_t)(j->first + i);
+        j->plan.gemms[index * LEVELS + l] = l <= j->t->levels ? level_gemm(j, head, l, rows + start[l], count[l]) : (fov_gemm){0};
+    for (size_t i = begin; i < end; i++) rows[start[choice[i]]++] = (uint32_t)(j->first + i);
 }
 
 static void account(const job *j) {
@@ -214,9 +211,11 @@ static void account(const job *j) {
     double features = 0;
     for (size_t i = 0; work && i < j->tokens; i++) work[i] = 0;
     for (size_t h = 0; h < w->heads; h++) {
-        for (size_t l = 0; l <= t->levels; l++) features += (double)j->plan.count[h * LEVELS + l] * (double)t->level[l];
-        for (size_t i = 0; work && i < j->tokens; i++)
-            work[i] += (float)t->level[j->plan.choice[h * j->tokens + i]] / (float)(w->width * w->heads);
+        for (size_t i = 0; i < j->tokens; i++) {
+            const size_t r = t->level[j->plan.choice[h * j->tokens + i]];
+            features += (double)r;
+            if (work) work[i] += (float)r / (float)(w->width * w->heads);
+        }
     }
     *j->run->multiply_adds += features * (double)w->head_size + (double)j->tokens * (double)w->width; /* and the distances */
 }
@@ -232,8 +231,13 @@ static void forward(const fov_values_run *run, const fov_values *v) {
         j.price[l] = (float)(run->setting->values[P_LAMBDA] * (double)j.t->level[l] / (double)w->width);
 
     fov_value_distances(&j.t->center, v, w->width, run->threads, j.plan.distance);
-    fov_parallel(run->threads, w->heads, plan_task, &j);
-    fov_gemm_run_all(run->kernels, j.plan.gemms, w->heads * LEVELS, run->threads, run->gemm_scratch);
+    for (size_t b = 0; b < v->texts; b++) {
+        const float scale = fov_value_rows_scale(v, b);
+        for (size_t i = v->offsets[b] - j.first; i < v->offsets[b + 1] - j.first; i++) j.plan.distance[i] *= scale;
+    }
+    const size_t groups = (j.tokens + CHUNK - 1) / CHUNK * w->heads;
+    fov_parallel(run->threads, groups, plan_task, &j);
+    fov_gemm_run_all(run->kernels, j.plan.gemms, groups * LEVELS, run->threads, run->gemm_scratch);
     account(&j);
 }
 
