@@ -279,9 +279,10 @@ FOV_API fov_status fov_tokenize(fov_session *session, const fov_text *text, int3
 
 /* ---- calibration ---- */
 
-/* Gathers the statistics of the inputs of a model's layers over texts, without labels, and makes a profile of them, which calibrated
- * methods need. A calibration belongs to one thread at a time. The sums are exact: neither the order of the texts, nor how they are
- * divided among calls and batches, nor the number of threads changes a bit of the profile; the instruction tier may. */
+/* Gathers the statistics of the inputs of a model's layers over texts, without labels, and makes a profile of them, which
+ * calibrated methods need. A calibration belongs to one thread at a time. The sums are exact: neither the order of the texts, nor
+ * how they are divided among calls and batches, nor the number of threads changes a bit of the profile; the instruction tier may.
+ */
 typedef struct fov_calibration fov_calibration;
 
 /* Options; all zero = defaults. */
