@@ -1,5 +1,5 @@
-/* attention.c: attention on raw buffers: exact weights, then the value projection exact and Monte-Carlo, then Y = A V; how far
- * apart are they, and what did each cost?
+/* attention.c: attention on raw buffers: exact weights, then the value projection exact and Monte-Carlo, then Y = A V; how far apart are
+ * they, and what did each cost?
  *
  *     cc attention.c $(pkg-config --cflags --libs foveate) -lm -o attention && ./attention */
 #include <foveate/attention.h>
