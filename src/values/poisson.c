@@ -192,6 +192,22 @@ static double factor_of(const head_table *t, double r) {
     return low < t->used ? (r - (double)low) / t->tail[low] : INFINITY;
 }
 
+static bool before(const token *a, const token *b) {
+    return a->c > b->c || (a->c >= b->c && a->row < b->row);
+}
+
+/* Shell sort. */
+static void sort_tokens(token *tokens, size_t n) {
+    static const size_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+    for (size_t g = 0; g < sizeof gaps / sizeof *gaps; g++)
+        for (size_t i = gaps[g]; i < n; i++) {
+            const token now = tokens[i];
+            size_t at = i;
+            for (; at >= gaps[g] && before(&now, &tokens[at - gaps[g]]); at -= gaps[g]) tokens[at] = tokens[at - gaps[g]];
+            tokens[at] = now;
+        }
+}
+
 /* The text's tokens by descending c, row ascending among equals; the exact ones come first. */
 static void list_tokens(const job *j, size_t text, size_t head, const head_table *t, token *tokens) {
     const size_t begin = j->v->offsets[text], n = j->v->offsets[text + 1] - begin, d = j->run->weights->width;
@@ -201,10 +217,9 @@ static void list_tokens(const job *j, size_t text, size_t head, const head_table
         const double r = j->kappa * (double)d * sqrt(energy * (double)j->plan.distance[begin - j->first + i]);
         token now = {INFINITY, (uint32_t)(begin + i), (uint32_t)d};
         if (r < (double)t->used) now.c = factor_of(t, r < 1 ? 1 : r); /* not so for a NaN: exact, and so NaN */
-        size_t at = i;
-        for (; at && tokens[at - 1].c < now.c; at--) tokens[at] = tokens[at - 1];
-        tokens[at] = now;
+        tokens[i] = now;
     }
+    sort_tokens(tokens, n);
 }
 
 /* Ranks that enter below c, nearly in order of entry (by bucket); how many come before the end of each bucket. */
