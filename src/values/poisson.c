@@ -130,6 +130,10 @@ typedef struct lane { /* of one thread */
     uint32_t *rows;   /* [longest] */
     double *entry;    /* [d] c from which a feature is used, in descending order of p */
     uint32_t *list;   /* [d] ranks in use, by entry */
+    double *from;     /* [d] entry of the list's features, */
+    float *inverse;   /* [d] 1 / p, */
+    float *center;    /* [d] mean, */
+    uint32_t *column; /* [d] and number */
     float *w;         /* [panels][d][32] their weights */
     float *x;         /* [GROUP][d] */
 } lane;
@@ -147,6 +151,10 @@ static size_t carve_lane(fov_arena *arena, size_t longest, size_t d, size_t pane
     l->rows = fov_arena_take(arena, longest, sizeof *l->rows);
     l->entry = fov_arena_take(arena, d, sizeof *l->entry);
     l->list = fov_arena_take(arena, d, sizeof *l->list);
+    l->from = fov_arena_take(arena, d, sizeof *l->from);
+    l->inverse = fov_arena_take(arena, d, sizeof *l->inverse);
+    l->center = fov_arena_take(arena, d, sizeof *l->center);
+    l->column = fov_arena_take(arena, d, sizeof *l->column);
     l->w = fov_arena_take(arena, fov_mul(panels * FOV_PANEL, d), sizeof *l->w);
     l->x = fov_arena_take(arena, fov_mul(GROUP, d), sizeof *l->x);
     return arena->used;
@@ -245,6 +253,13 @@ static size_t list_features(const head_table *t, double u, double c, lane *l, ui
 static void gather_weights(const job *j, size_t head, const head_table *t, size_t count, const lane *l) {
     const fov_value_weights *w = j->run->weights;
     const float *packed = w->packed + head * fov_packed_size(w->head_size, w->width);
+    for (size_t k = 0; k < count; k++) {
+        const uint32_t rank = l->list[k];
+        l->from[k] = l->entry[rank];
+        l->inverse[k] = (float)(1 / t->p[rank]);
+        l->column[k] = t->feature[rank];
+        l->center[k] = j->t->mean[t->feature[rank]];
+    }
     for (size_t p = 0; p < j->plan.panels; p++)
         for (size_t k = 0; k < count; k++)
             memcpy(l->w + (p * count + k) * FOV_PANEL, packed + (p * w->width + t->feature[l->list[k]]) * FOV_PANEL,
@@ -252,14 +267,14 @@ static void gather_weights(const job *j, size_t head, const head_table *t, size_
 }
 
 /* (x - mu) / lambda over the first `k` features of the list, 0 for those the token does not use. Returns how many it does. */
-static uint32_t make_row(const job *j, const head_table *t, const lane *l, const token *of, size_t k, float *to) {
-    const float *x = j->v->x + of->row * j->v->ldx;
+static uint32_t make_row(const job *j, const lane *l, const token *of, size_t k, float *to) {
+    const float *x = j->v->x + of->row * j->v->ldx, scale = (float)(1 / of->c);
     uint32_t used = 0;
     for (size_t i = 0; i < k; i++) {
-        const uint32_t rank = l->list[i], f = t->feature[rank];
-        const bool in = l->entry[rank] < of->c;
-        const double lambda = fmin(of->c * t->p[rank], 1);
-        to[i] = in ? (float)((double)(x[f] - j->t->mean[f]) / lambda) : 0;
+        const bool in = l->from[i] < of->c;
+        const float inverse = l->inverse[i] * scale, weight = inverse > 1 ? inverse : 1; /* 1 / lambda */
+        const float value = (x[l->column[i]] - l->center[i]) * weight;
+        to[i] = in ? value : 0;
         used += in;
     }
     return used;
@@ -309,7 +324,7 @@ static void text_task(void *context, size_t index, unsigned thread) {
         const size_t k = end[(size_t)fmin(c * (BUCKETS / top), BUCKETS - 1)];
         fov_gemm g = {.k = k, .x = l.x, .ldx = d, .ldy = j->v->ldv, .y_rows = l.rows + at};
         while (at < n && g.n < GROUP && l.tokens[at].c >= .75 * c) {
-            counts[l.tokens[at].row - begin] = make_row(j, t, &l, &l.tokens[at], k, l.x + g.n * d);
+            counts[l.tokens[at].row - begin] = make_row(j, &l, &l.tokens[at], k, l.x + g.n * d);
             at++;
             g.n++;
         }
