@@ -208,6 +208,7 @@ typedef struct fov_session_options {
     fov_pooling pooling;   /* for fov_embed; 0: the model's */
     int normalize;         /* for fov_embed: 1 yes, -1 no, 0: the model's */
     int all_rows;          /* 1: compute every row of the last layer even where the head does not read it */
+    const char *profile;   /* calibration profile; NULL: FOLDER/foveate-profile.safetensors, read only where a method needs one */
 } fov_session_options;
 
 /* A session: settings, scratch memory and thread count. Method strings are parsed here: FOV_ERR_ARGUMENT names an unknown
@@ -216,7 +217,7 @@ FOV_API fov_status fov_session_create(const fov_model *model, const fov_session_
                                       fov_error *error);
 FOV_API void fov_session_free(fov_session *session); /* NULL is allowed */
 
-/* The settings in force, with every parameter written out, e.g. "mca:alpha=0.2,length=real,draws=shared". */
+/* The settings in force, with every parameter written out, e.g. "mca:alpha=0.2,length=real,draws=shared,p=weights". */
 FOV_API const char *fov_session_method(const fov_session *session, fov_place place);
 
 /* The attention of the path that fov_stats calls exact: the checkpoint's own in its exact form, e.g. "window:w=256"; "dense" where
@@ -288,6 +289,42 @@ FOV_API fov_status fov_tag(fov_session *session, const fov_text *text, float *lo
  * and, when types is not NULL, segments to types; *count is the number needed. */
 FOV_API fov_status fov_tokenize(fov_session *session, const fov_text *text, int32_t *ids, uint8_t *types, size_t capacity,
                                 size_t *count, fov_text_info *info, fov_error *error);
+
+/* ---- calibration ---- */
+
+/* Gathers the statistics of the inputs of a model's layers over texts, without labels, and makes a profile of them, which
+ * calibrated methods need. A calibration belongs to one thread at a time. The sums are exact: neither the order of the texts, nor
+ * how they are divided among calls and batches, nor the number of threads changes a bit of the profile; the instruction tier may.
+ */
+typedef struct fov_calibration fov_calibration;
+
+/* Options; all zero = defaults. */
+typedef struct fov_calibration_options {
+    unsigned threads;    /* 1..256; 0: default of the machine */
+    size_t max_length;   /* tokens kept of one text; 0: the model's limit */
+    size_t batch_tokens; /* tokens in flight; 0: 4096. Never changes the profile */
+} fov_calibration_options;
+
+/* The model must outlive the calibration; free it with fov_calibration_free. */
+FOV_API fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options,
+                                          fov_calibration **calibration, fov_error *error);
+FOV_API void fov_calibration_free(fov_calibration *calibration); /* NULL is allowed */
+FOV_API void fov_calibration_set_progress(fov_calibration *calibration, fov_progress progress, void *context);
+
+/* Add texts; may be called any number of times. After an error the calibration can only be freed. */
+FOV_API fov_status fov_calibration_add(fov_calibration *calibration, const fov_text *texts, size_t count, fov_error *error);
+
+typedef struct fov_calibration_counts {
+    uint64_t texts, tokens, truncated_texts;
+    uint64_t tokens_needed; /* least tokens of a profile of this model */
+} fov_calibration_counts;
+FOV_API void fov_calibration_get_counts(const fov_calibration *calibration, fov_calibration_counts *counts);
+
+/* Receives the next `size` bytes of a profile; anything but 0 stops the writing with FOV_ERR_IO. */
+typedef int (*fov_writer)(void *context, const void *data, size_t size);
+/* Fit and write the profile, a safetensors file with its provenance: hashes of model and texts, counts. FOV_ERR_ARGUMENT: too few
+ * texts; the message says how many are needed. */
+FOV_API fov_status fov_calibration_write(fov_calibration *calibration, fov_writer write, void *context, fov_error *error);
 
 /* Where a text's work went. Arrays are owned by the session and valid until its next call.
  * importance [L, T]: mean over heads of each token's column maximum of the attention weights (dense query rows).

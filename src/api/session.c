@@ -4,8 +4,10 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/clock.h"
+#include "core/file.h"
 #include "core/rng.h"
 #include "core/status.h"
 #include "core/threads.h"
@@ -59,6 +61,30 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
     return FOV_OK;
 }
 
+/* The profile that is named, or the one beside the model where a method cannot do without. */
+static fov_status open_profile(fov_session *s, const fov_session_options *o, fov_error *error) {
+    char path[FOV_MAX_PATH];
+    const char *name = o->profile;
+    if (!name && !fov_values_needs_profile(&s->settings.values)) return FOV_OK;
+    if (!name && !*s->model->folder)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->settings.values.info->name,
+                        "'%s' needs a calibration profile, and a model from memory has none beside it: name one as profile",
+                        s->settings.values.info->name);
+    if (!name) {
+        fov_status status = fov_path_join(path, s->model->folder, FOV_PROFILE_NAME, error);
+        if (status) return status;
+        if (access(path, F_OK))
+            return fov_fail(error, FOV_ERR_IO, path,
+                            "there is no calibration profile, which '%s' needs: make one with 'foveate calibrate --model %s --data "
+                            "TEXTS'",
+                            s->settings.values.info->name, s->model->folder);
+        name = path;
+    }
+    fov_status status = fov_profile_open(s->model, name, &s->profile, error);
+    s->settings.profile = s->profile;
+    return status;
+}
+
 fov_status fov_session_create(const fov_model *model, const fov_session_options *options, fov_session **session, fov_error *error) {
     static const fov_session_options defaults;
     if (!model || !session) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_session_create", "model and session must not be NULL");
@@ -68,6 +94,7 @@ fov_status fov_session_create(const fov_model *model, const fov_session_options 
     const fov_session_options *o = options ? options : &defaults;
     fov_status status = check_options(s, o, error);
     if (!status) status = parse_methods(s, o, error);
+    if (!status) status = open_profile(s, o, error);
     if (!status) status = fov_encoder_create(model, &s->settings, &s->encoder, error);
     if (status) {
         fov_session_free(s);
@@ -85,6 +112,7 @@ void fov_session_free(fov_session *s) {
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) fov_buffer_free(buffers[i], allocator);
     fov_token_scratch_free(&s->tokens, allocator);
     fov_encoder_free(s->encoder);
+    fov_profile_close(s->profile);
     fov_release(allocator, s);
 }
 

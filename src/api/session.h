@@ -3,11 +3,13 @@
 #define FOV_API_SESSION_H
 
 #include "model/encoder.h"
+#include "model/profile.h"
 
 struct fov_session {
     const struct fov_model *model;
     fov_encoder *encoder;
     fov_encoder_settings settings;
+    fov_profile *profile;
     size_t max_length;
     fov_pooling pooling;
     bool normalize;

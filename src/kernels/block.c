@@ -34,17 +34,32 @@ static void prefetch_row(const float *x, size_t k) {
     for (size_t j = 0; j < k; j += 16) __builtin_prefetch(x + j);
 }
 
+/* Values x_columns[first ..] of a row, which are scattered over all of it. */
+static const float *gather_values(const fov_gemm *g, size_t row, size_t first, size_t count, float *buffer) {
+    const float *x = x_row(g, row);
+    const uint32_t *columns = g->x_columns + first;
+    for (size_t j = 0; j < count; j++) buffer[j] = x[columns[j]];
+    return buffer;
+}
+
 /* Words [k0, k0 + k) of the block's rows of X into a. X comes from far away: rows are asked for ahead of their copy. */
 static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
     const fov_gemm *g = b->gemm;
     const size_t first = k0 << g->type, values = least(k << g->type, g->k - first);
     for (size_t i = 0; i < b->rows; i++) {
-        if (i + ROWS_AHEAD < b->rows) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD) + first, values);
-        const float *x = x_row(g, b->row + i) + first;
+        float gathered[2 * FOV_GEMM_KC], *to = a + i * FOV_TILE_STRIDE;
+        const bool ahead = i + ROWS_AHEAD < b->rows;
+        if (ahead && g->x_columns) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD), g->ldx);
+        if (ahead && !g->x_columns) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD) + first, values);
+        if (g->x_columns && !b->ops->pack) {
+            gather_values(g, b->row + i, first, values, to);
+            continue;
+        }
+        const float *x = g->x_columns ? gather_values(g, b->row + i, first, values, gathered) : x_row(g, b->row + i) + first;
         if (b->ops->pack)
-            b->ops->pack(x, values, &b->quant[i], a + i * FOV_TILE_STRIDE);
+            b->ops->pack(x, values, &b->quant[i], to);
         else
-            memcpy(a + i * FOV_TILE_STRIDE, x, k * sizeof *a);
+            memcpy(to, x, k * sizeof *a);
     }
 }
 

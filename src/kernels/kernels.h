@@ -31,18 +31,19 @@ enum { FOV_TYPES = 3 };
 
 typedef enum fov_activation { FOV_ACT_NONE, FOV_ACT_GELU, FOV_ACT_RELU, FOV_ACT_TANH } fov_activation;
 
-/* Y[y_row(i), j] = act( sum_k X[x_row(i), k] W[j, k] + bias[j] ) + residual[y_row(i), j], i < n, j < m.
+/* Y[y_row(i), j] = act( sum_k X[x_row(i), x_column(k)] W[j, k] + bias[j] ) + residual[y_row(i), j], i < n, j < m.
  * W is packed: panel p holds columns 32 p .. 32 p + 31 as [words of k][32], short panels padded with zeros. */
 typedef struct fov_gemm {
     size_t n, m, k;
     fov_type type; /* of w; X is converted as it is packed */
     const float *x;
     size_t ldx;
-    const uint32_t *x_rows; /* [n] or NULL: row i */
-    const float *w;         /* packed words, 64-byte aligned */
-    const float *w_scale;   /* [m] of int8 */
-    const int32_t *w_sum;   /* [m] of int8: sum of q */
-    const float *bias;      /* [m] or NULL */
+    const uint32_t *x_rows;    /* [n] or NULL: row i */
+    const uint32_t *x_columns; /* [k] or NULL: column k; packing X gathers them. Not with int8 */
+    const float *w;            /* packed words, 64-byte aligned */
+    const float *w_scale;      /* [m] of int8 */
+    const int32_t *w_sum;      /* [m] of int8: sum of q */
+    const float *bias;         /* [m] or NULL */
     fov_activation act;
     const float *residual; /* [.., m] or NULL; may be y itself */
     size_t ldr;

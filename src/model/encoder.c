@@ -80,6 +80,7 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
                           .ldv = weights.width,
                           .col_max = e->col_max,
                           .col_energy = e->col_energy,
+                          .q_offsets = p->q_offsets,
                           .seed = e->s.seed,
                           .layer = (uint32_t)r->layer,
                           .work = r->work};
@@ -203,6 +204,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     qk[1].n = n;
     qk[1].y = e->k;
     qk[0].x = qk[1].x = e->x;
+    if (e->observe) e->observe(e->observe_context, r->layer, e->x, r->tokens);
     if (r->local) fov_gemm_run_all(kernels, qk, 2, e->s.threads, e->gemm_scratch);
     attend(e, r, &p);
     const float *residual = e->x;

@@ -11,9 +11,10 @@ typedef struct fov_encoder_settings {
     fov_setting attention, values, ffn;
     uint64_t seed;
     unsigned threads;
-    bool all_rows;                /* compute every row of the last layer whatever the head reads */
-    bool trace;                   /* report importance even where no estimator needs it */
-    size_t batch_tokens, longest; /* most tokens of a batch (at least longest) and of a text */
+    bool all_rows;                     /* compute every row of the last layer whatever the head reads */
+    bool trace;                        /* report importance even where no estimator needs it */
+    const struct fov_profile *profile; /* calibration, or NULL; outlives the encoder */
+    size_t batch_tokens, longest;      /* most tokens of a batch (at least longest) and of a text */
 } fov_encoder_settings;
 
 /* A ragged batch: text b has tokens [offsets[b], offsets[b + 1]), offsets[0] = 0. */
@@ -34,6 +35,10 @@ typedef struct fov_encoder fov_encoder;
 fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_settings *settings, fov_encoder **encoder,
                               fov_error *error);
 void fov_encoder_free(fov_encoder *encoder);
+
+/* Have the inputs x [rows, C] of every layer shown to `observe` (NULL: no longer), from the thread that runs the encoder. */
+typedef void (*fov_observe)(void *context, size_t layer, const float *x, size_t rows);
+void fov_encoder_observe(fov_encoder *encoder, fov_observe observe, void *context);
 
 /* Most texts a batch may hold. */
 size_t fov_encoder_max_texts(const fov_encoder *encoder);

@@ -1,6 +1,7 @@
 /* encoder_setup.c: an encoder's memory, and its methods bound to the model's layers. */
 #include "core/status.h"
 #include "model/encoder_state.h"
+#include "model/profile.h"
 
 enum { GROUP_FLOATS = 4 << 20 };
 
@@ -13,7 +14,14 @@ size_t fov_encoder_weight_floats(const fov_encoder *e) {
 fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) {
     const fov_config *c = &e->model->config;
     const fov_linear *v = &e->model->layers[layer].v;
-    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias, v->type, v->scale, v->sum};
+    return (fov_value_weights){.width = c->width,
+                               .heads = c->heads,
+                               .head_size = c->width / c->heads,
+                               .packed = v->w,
+                               .bias = v->bias,
+                               .type = v->type,
+                               .scale = v->scale,
+                               .sum = v->sum};
 }
 
 static size_t carve(fov_encoder *e, fov_arena *arena) {
@@ -52,6 +60,9 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
             "value estimator '%s' needs attention weights, which '%s' attention never forms; use --values exact or a softmax "
             "attention",
             e->values->info.name, e->attention->info.name);
+    if (e->values->f32_only && e->model->type != FOV_TYPE_F32)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->values->info.name,
+                        "value estimator '%s' needs f32 weights; load the model with dtype f32", e->values->info.name);
     if (e->ffn->f32_only && e->model->type != FOV_TYPE_F32)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, e->ffn->info.name,
                         "feed-forward method '%s' needs f32 weights; load the model with dtype f32", e->ffn->info.name);
@@ -61,6 +72,7 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
 static fov_status bind_layers(fov_encoder *e, fov_error *error) {
     for (size_t l = 0; l < e->model->config.layers && e->values->bind; l++) {
         fov_value_weights w = fov_encoder_value_weights(e, l);
+        w.profile = e->s.profile ? &e->s.profile->layers[l] : NULL;
         fov_status status = e->values->bind(&e->s.values, &w, &e->model->allocator, &e->bound[l], error);
         if (status) return status;
     }
@@ -115,6 +127,11 @@ void fov_encoder_free(fov_encoder *e) {
     fov_release(allocator, e->bound);
     fov_release(allocator, e->block);
     fov_release(allocator, e);
+}
+
+void fov_encoder_observe(fov_encoder *e, fov_observe observe, void *context) {
+    e->observe = observe;
+    e->observe_context = context;
 }
 
 size_t fov_encoder_max_texts(const fov_encoder *e) {

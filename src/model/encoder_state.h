@@ -14,7 +14,9 @@ struct fov_encoder {
     bool importance;      /* the value estimator needs it */
     bool count_all_rows;  /* importance counts query rows that nobody reads */
     double padded;        /* length of the papers' convention */
-    void **bound;         /* [L] */
+    fov_observe observe;
+    void *observe_context;
+    void **bound; /* [L] */
     void *block;
     size_t max_texts;
 

@@ -239,6 +239,7 @@ fov_status fov_model_load_folder(const char *folder, const fov_model_options *op
     fov_tensors *given = tensors;
     tensors = NULL;
     status = build(s, given, name, name_size, found ? &modules : NULL, options, model, error);
+    if (!status) snprintf((*model)->folder, sizeof(*model)->folder, "%s", folder);
 end:
     fov_tensors_close(tensors);
     release_sources(s, allocator);

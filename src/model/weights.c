@@ -19,7 +19,7 @@ typedef struct fov_load_item {
     const fov_tensor *tensor;
     load_kind kind;
     void *out;
-    size_t bytes; /* of out */
+    uint64_t hash; /* of the values read */
     size_t m, k;
     fov_type type;
     float *scale; /* [m] of int8 */
@@ -71,9 +71,8 @@ static void missing(loader *l, const char *name) {
 }
 
 /* A note to fill `out` from a tensor. */
-static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, size_t bytes, size_t m, size_t k) {
-    if (l->items)
-        l->items[l->count] = (load_item){.tensor = t, .kind = kind, .out = out, .bytes = bytes, .m = m, .k = k, .type = l->type};
+static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, size_t m, size_t k) {
+    if (l->items) l->items[l->count] = (load_item){.tensor = t, .kind = kind, .out = out, .m = m, .k = k, .type = l->type};
     if (l->items) l->model->info.parameters += t->count;
     l->count++;
     return out;
@@ -83,7 +82,7 @@ static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, siz
 static float *store(loader *l, const fov_tensor *t, load_kind kind, size_t m, size_t k) {
     const size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1, words = fov_words(l->type, k);
     const size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, words));
-    return note(l, t, kind, fov_arena_take(l->arena, floats, sizeof(float)), fov_mul(floats, sizeof(float)), m, k);
+    return note(l, t, kind, fov_arena_take(l->arena, floats, sizeof(float)), m, k);
 }
 
 static bool check_dtype(loader *l, const fov_tensor *t) {
@@ -166,7 +165,7 @@ static fov_tensor table(loader *l, const char *base, size_t rows, size_t columns
     if (!fits(l, t, name, rows, columns)) return (fov_tensor){0};
     fov_tensor out = *t;
     void *place = t->data ? (void *)(uintptr_t)t->data : fov_arena_take(l->arena, t->bytes, 1);
-    out.data = note(l, t, LOAD_TABLE, place, t->bytes, rows, columns);
+    out.data = note(l, t, LOAD_TABLE, place, rows, columns);
     return out;
 }
 
@@ -275,7 +274,7 @@ void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *t, size_t fir
 
 typedef struct pack_job {
     const struct fov_model *model;
-    const load_item *items;
+    load_item *items;
     float *rows; /* [threads][2][room]: rows of a tensor, and the same as stored */
     size_t room;
     atomic_bool failed;
@@ -293,7 +292,8 @@ static bool all_finite(const float *x, size_t n) {
 }
 
 /* Elements [first, first + n) of a tensor, at most job->room of them if they are not F32. */
-static bool read_floats(pack_job *job, unsigned thread, const fov_tensor *t, size_t first, size_t n, float *out) {
+static bool read_floats(pack_job *job, unsigned thread, load_item *item, size_t first, size_t n, float *out) {
+    const fov_tensor *t = item->tensor;
     const size_t size = fov_dtype_size(t->dtype);
     uint16_t *stored = (uint16_t *)(job->rows + (2 * thread + 1) * job->room);
     fov_error error = {0};
@@ -304,6 +304,7 @@ static bool read_floats(pack_job *job, unsigned thread, const fov_tensor *t, siz
     }
     if (t->dtype == FOV_F16) job->model->kernels->from_f16(stored, out, n);
     if (t->dtype == FOV_BF16) job->model->kernels->from_bf16(stored, out, n);
+    item->hash = fov_hash_bytes(item->hash, out, n * sizeof *out);
     if (all_finite(out, n)) return true;
     fov_fail(&error, FOV_ERR_FORMAT, where_of(t, where, sizeof where),
              "holds values that are not finite (NaN or infinity); the checkpoint is damaged: save or download it again");
@@ -311,21 +312,21 @@ static bool read_floats(pack_job *job, unsigned thread, const fov_tensor *t, siz
     return false;
 }
 
-static void pack_vector(pack_job *job, unsigned thread, const load_item *item) {
+static void pack_vector(pack_job *job, unsigned thread, load_item *item) {
     float *out = item->out;
     for (size_t i = 0, n; i < item->tensor->count; i += n) {
         n = item->tensor->count - i < job->room ? item->tensor->count - i : job->room;
-        if (!read_floats(job, thread, item->tensor, i, n, out + i)) return;
+        if (!read_floats(job, thread, item, i, n, out + i)) return;
     }
 }
 
-static void pack_matrix(pack_job *job, unsigned thread, const load_item *item) {
+static void pack_matrix(pack_job *job, unsigned thread, load_item *item) {
     float *rows = job->rows + 2 * thread * job->room, *words = rows + job->room, *out = item->out; /* as stored: read by then */
     size_t group = item->kind == LOAD_HEADS ? item->m / job->model->config.heads : item->m;
     for (size_t start = 0; start < item->m; start += group) /* a head, or all */
         for (size_t i = 0; i < group; i += FOV_PANEL) {
             size_t n = group - i < FOV_PANEL ? group - i : FOV_PANEL;
-            if (!read_floats(job, thread, item->tensor, (start + i) * item->k, n * item->k, rows)) return;
+            if (!read_floats(job, thread, item, (start + i) * item->k, n * item->k, rows)) return;
             fov_pack_type(job->model->kernels, item->type, rows, item->k, n, item->k, out,
                           item->scale ? item->scale + start + i : NULL, item->sum ? item->sum + start + i : NULL, words);
             out += FOV_PANEL * fov_words(item->type, item->k);
@@ -334,7 +335,7 @@ static void pack_matrix(pack_job *job, unsigned thread, const load_item *item) {
 
 static void pack_task(void *context, size_t index, unsigned thread) {
     pack_job *job = context;
-    const load_item *item = &job->items[index];
+    load_item *item = &job->items[index];
     fov_error error;
     if (item->kind == LOAD_VECTOR)
         pack_vector(job, thread, item);
@@ -343,6 +344,7 @@ static void pack_task(void *context, size_t index, unsigned thread) {
     else if (item->out != item->tensor->data &&
              fov_tensors_read(job->model->tensors, item->tensor, 0, item->tensor->bytes, item->out, &error))
         fail(job, &error);
+    if (item->kind == LOAD_TABLE) item->hash = fov_hash_bytes(0, item->out, item->tensor->bytes);
 }
 
 static fov_status pack_all(loader *l, unsigned threads) {
@@ -386,6 +388,6 @@ end:
 }
 
 uint64_t fov_model_hash_weights(const struct fov_model *model, uint64_t hash) {
-    for (size_t i = 0; i < model->item_count; i++) hash = fov_hash_bytes(hash, model->items[i].out, model->items[i].bytes);
+    for (size_t i = 0; i < model->item_count; i++) hash = fov_mix64(hash ^ model->items[i].hash);
     return hash;
 }

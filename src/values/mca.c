@@ -2,6 +2,7 @@
  *
  * For head t and token j of a text of n tokens:
  *   p(i)  = ||W[i]||^2 / ||W||_F^2                                     eq. 6, the head's own slice of Wv
+ *      or ~ sqrt(E X_i^2) ||W[i]||                                     p=calibrated: the least variance of any fixed p
  *   r_j   = clamp(ceil((n max_i A[i, j] / alpha)^2), 1, d)             eq. 9
  *   H~[j] = b + 1/r_j sum_{k < r_j} X[j, s_k] / p(s_k) W[s_k]          eq. 5; exact where r_j = d
  *
@@ -16,12 +17,14 @@
 #include "values/alias.h"
 #include "values/project.h"
 
-enum { P_ALPHA, P_LENGTH, P_DRAWS };
+enum { P_ALPHA, P_LENGTH, P_DRAWS, P_P };
 
 static const fov_param_info params[] = {
     {"alpha", FOV_PARAM_FLOAT, 0, 1, 1, .03, NULL, "error coefficient of eq. 9: smaller is more exact and dearer"},
     {"length", FOV_PARAM_LENGTH, 0, 65536, 0, 0, NULL, "n of eq. 9: real length of the text, or padded:N, the paper's convention"},
     {"draws", FOV_PARAM_CHOICE, 0, 1, 0, 0, "shared|independent", "one sequence per text and head, or one per token (slower)"},
+    {"p", FOV_PARAM_CHOICE, 0, 1, 0, 0, "weights|calibrated",
+     "eq. 6, or sqrt(E X_i^2) ||W_i||: the least variance (needs a profile)"},
 };
 
 /* ---- bind: alias table of p and scaled rows, per head ---- */
@@ -43,12 +46,26 @@ static fov_alias alias_of(const tables *t, size_t head, size_t d) {
     return (fov_alias){d, t->threshold + head * d, t->alias + head * d};
 }
 
-static void bind_head(const fov_value_weights *w, size_t head, double *mass, uint32_t *stack, const tables *t) {
+/* p(i) but for a factor. */
+static double mass_of(const fov_value_weights *w, size_t head, size_t i, bool calibrated) {
+    double norm = 0;
+    for (size_t c = 0; c < w->head_size; c++)
+        norm += (double)fov_value_weight(w, head, i, c) * (double)fov_value_weight(w, head, i, c);
+    if (!calibrated) return norm;
+    const double mean = (double)w->profile->mean[i];
+    return sqrt(norm * (fmax((double)w->profile->covariance[i * w->width + i], 0) + mean * mean));
+}
+
+static void bind_head(const fov_value_weights *w, size_t head, bool calibrated, double *mass, uint32_t *stack, const tables *t) {
     size_t d = w->width, e = w->head_size;
-    double total = 0;
+    double total = 0, top = 0;
     for (size_t i = 0; i < d; i++) {
-        mass[i] = 0;
-        for (size_t c = 0; c < e; c++) mass[i] += (double)fov_value_weight(w, head, i, c) * (double)fov_value_weight(w, head, i, c);
+        mass[i] = mass_of(w, head, i, calibrated);
+        top = fmax(top, mass[i]);
+    }
+    for (size_t i = 0; i < d; i++) {
+        if (calibrated && mass[i] < 1e-6 * top && mass_of(w, head, i, false) > 0)
+            mass[i] = 1e-6 * top; /* a feature that was constant in calibration may vary later: unbiased all the same */
         total += mass[i];
     }
     float *scaled = t->scaled + head * d * e;
@@ -62,8 +79,9 @@ static void bind_head(const fov_value_weights *w, size_t head, double *mass, uin
 
 static fov_status bind(const fov_setting *setting, const fov_value_weights *w, const fov_allocator *allocator, void **bound,
                        fov_error *error) {
-    (void)setting;
-    (void)error;
+    const bool calibrated = setting->values[P_P] > 0;
+    fov_status status = calibrated ? fov_value_need_profile(w, setting, error) : FOV_OK;
+    if (status) return status;
     tables t;
     fov_arena arena = {0};
     size_t bytes = carve_tables(&arena, w, &t), d = w->width;
@@ -77,7 +95,7 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     }
     arena = (fov_arena){*bound, 0, bytes, false};
     carve_tables(&arena, w, &t);
-    for (size_t h = 0; h < w->heads; h++) bind_head(w, h, mass, (uint32_t *)(mass + d), &t);
+    for (size_t h = 0; h < w->heads; h++) bind_head(w, h, calibrated, mass, (uint32_t *)(mass + d), &t);
     fov_release(allocator, mass);
     return FOV_OK;
 }
@@ -289,6 +307,10 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     account(&j);
 }
 
+static bool needs_profile(const fov_setting *setting) {
+    return setting->values[P_P] > 0;
+}
+
 const fov_values_row fov_values_mca = {
     .info = {.name = "mca",
              .place = FOV_PLACE_VALUES,
@@ -298,6 +320,7 @@ const fov_values_row fov_values_mca = {
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .needs_max = true,
+    .needs_profile = needs_profile,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,

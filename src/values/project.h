@@ -1,4 +1,4 @@
-/* project.h: the dense value projection of chosen rows, for the exact estimator and for tokens that others compute exactly. */
+/* project.h: what estimators share: the dense projection of chosen rows, single weights, and the importance of a token. */
 #ifndef FOV_VALUES_PROJECT_H
 #define FOV_VALUES_PROJECT_H
 
@@ -9,5 +9,23 @@ fov_gemm fov_value_gemm(const fov_value_weights *weights, const fov_values *prob
 
 /* Wv[i, c] of a head: input feature i, column c. */
 float fov_value_weight(const fov_value_weights *weights, size_t head, size_t i, size_t c);
+
+/* FOV_ERR_UNSUPPORTED for a method that needs a profile where there is none. */
+fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_setting *setting, fov_error *error);
+
+/* bias[c] = b[c] + mu W^t[., c] of a head, in double: what the centred estimators start from. */
+void fov_value_mean(const fov_value_weights *weights, size_t head, double *bias);
+
+/* distance[i] = ||x_i - mu||^2 / tr C of every row of the problem, i from 0; summed in a fixed order. */
+typedef struct fov_value_center {
+    const float *mean; /* [d] */
+    float inverse;     /* 1 / tr C; 0 where C = 0 */
+} fov_value_center;
+fov_value_center fov_value_center_of(const fov_value_profile *profile, size_t width, float *mean);
+void fov_value_distances(const fov_value_center *center, const fov_values *problem, size_t width, unsigned threads,
+                         float *distance);
+
+/* What brings the column energies of a text to as many query rows as it has tokens: n / rows counted. */
+float fov_value_rows_scale(const fov_values *problem, size_t text);
 
 #endif

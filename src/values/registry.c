@@ -18,3 +18,8 @@ const fov_values_row *fov_values_row_of(const fov_setting *setting) {
         if (&rows[i]->info == setting->info) return rows[i];
     return NULL;
 }
+
+bool fov_values_needs_profile(const fov_setting *setting) {
+    const fov_values_row *row = fov_values_row_of(setting);
+    return row->needs_profile && row->needs_profile(setting);
+}

@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "core/method.h"
 #include "kernels/kernels.h"
+#include "values/profile.h"
 
 /* Value projection of a layer. Weights are packed head by head: head h's [D, d] slice in panels at
  * packed + h * fov_packed_size(D, words of d), so that one head can be computed alone. */
@@ -15,10 +16,11 @@ typedef struct fov_value_weights {
     size_t width; /* d: input features */
     size_t heads, head_size;
     const float *packed;
-    const float *bias;  /* [heads * D] */
-    fov_type type;      /* of packed; fov_value_weight reads one */
-    const float *scale; /* [heads * D] of int8 */
-    const int32_t *sum; /* [heads * D] of int8 */
+    const float *bias;                /* [heads * D] */
+    fov_type type;                    /* of packed; fov_value_weight reads one */
+    const float *scale;               /* [heads * D] of int8 */
+    const int32_t *sum;               /* [heads * D] of int8 */
+    const fov_value_profile *profile; /* for bind alone; NULL: there is none */
 } fov_value_weights;
 
 typedef struct fov_values {
@@ -31,6 +33,7 @@ typedef struct fov_values {
     size_t ldv;
     const float *col_max;    /* [heads][N] importance, for estimators that need it */
     const float *col_energy; /* [heads][N] */
+    const size_t *q_offsets; /* [texts + 1] query rows that importance counts; NULL: every row */
     uint64_t seed;
     uint32_t layer;
     float *work; /* [N] or NULL: mean over heads of the share of the projection spent on the token */
@@ -54,7 +57,9 @@ typedef struct fov_values_run {
 
 typedef struct fov_values_row {
     fov_method_info info;
-    bool needs_max, needs_energy; /* which importance */
+    bool needs_max, needs_energy;                      /* which importance */
+    bool f32_only;                                     /* reads packed weights itself */
+    bool (*needs_profile)(const fov_setting *setting); /* NULL: never */
     /* Make the tables of one layer; *bound is freed with fov_release. NULL: nothing to bind. */
     fov_status (*bind)(const fov_setting *setting, const fov_value_weights *weights, const fov_allocator *allocator, void **bound,
                        fov_error *error);
@@ -63,12 +68,14 @@ typedef struct fov_values_row {
 } fov_values_row;
 
 /* The methods there are. Adding one: its file, and its name here. */
-#define FOV_VALUES_METHODS(X) X(exact) X(mca)
+#define FOV_VALUES_METHODS(X) X(exact) X(mca) X(poisson) X(regress)
 
 #define FOV_VALUES_DECLARE(name) extern const fov_values_row fov_values_##name;
 FOV_VALUES_METHODS(FOV_VALUES_DECLARE)
 
 const fov_values_row *fov_values_row_of(const fov_setting *setting);
+/* Whether a setting cannot be bound without a profile. */
+bool fov_values_needs_profile(const fov_setting *setting);
 const fov_method_info *const *fov_values_infos(size_t *count);
 
 #endif

@@ -275,7 +275,7 @@ static void test_settings_and_scores(void **state) {
     (void)state;
     fov_session *s = session_of(model, &(fov_session_options){.values = "mca:alpha=.25,length=padded:128"});
     assert_string_equal(fov_session_method(s, FOV_PLACE_ATTENTION), "dense");
-    assert_string_equal(fov_session_method(s, FOV_PLACE_VALUES), "mca:alpha=0.25,length=padded:128,draws=shared");
+    assert_string_equal(fov_session_method(s, FOV_PLACE_VALUES), "mca:alpha=0.25,length=padded:128,draws=shared,p=weights");
     assert_string_equal(fov_session_method(s, FOV_PLACE_FFN), "exact");
     assert_string_equal(fov_session_method(s, (fov_place)9), "");
     fov_text text = text_of("good");

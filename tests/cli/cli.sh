@@ -97,7 +97,7 @@ refused bench attention --max-length 511
 refused completion
 refused completion tcsh
 refused help nothing
-for command in classify embed eval fill-mask tag rerank tokenize explain methods info bench completion help; do
+for command in classify embed eval fill-mask tag rerank tokenize explain calibrate methods info bench completion help; do
     run 0 help $command
     shows "usage: foveate $command"
     cp out first
@@ -344,6 +344,40 @@ shows '^# error against yoso'
 awk '/^topk/ { exact = 1 } /^yoso / { exact = 0 } /^yoso:m=4/ { sampled = 1 }
      exact && /^1024 / && !($5 < 1e-5) { exit 1 } sampled && /^1024 / && !($5 > .01 && $5 < 1.5) { exit 1 }' out ||
     { wrong 'errors of bench attention'; cat out; }
+
+# calibrate
+refused calibrate
+says '--data is missing'
+refused calibrate --data texts
+says '--output is missing'
+refused calibrate --data texts --output ./texts
+says 'it would replace texts'
+refused calibrate --data texts --output p --dtype bf16
+failed calibrate --data absent --output p
+failed calibrate --data texts --output p
+says 'too few texts: 2 with .* needs 2048 tokens, about [0-9]* such texts'
+[ -e p ] && wrong 'a profile of too few texts is there'
+awk 'BEGIN { for (i = 0; i < 400; i++) print "film", i, "is not as", i % 7, "slow", i % 11, "as it is", i % 13, "dull" }' >sentences
+run 0 calibrate --data sentences --output p --threads 2
+says '400 texts'
+one_line
+awk '{ line[NR] = $0 } END { for (i = NR; i; i--) print line[i] }' sentences >backwards
+run 0 calibrate --data backwards --output q --threads 1 --quiet
+cmp -s p q || wrong 'the order of the texts changes the profile'
+for values in regress poisson mca:p=calibrated; do
+    run 0 classify --values $values --profile p texts
+    lines out 2
+    failed classify --values $values --profile q.absent texts
+done
+refused classify --values regress texts
+says 'calibration profile'
+cp -r "$2/models/tiny-sentiment" calibrated
+failed classify --model calibrated --values regress texts
+says 'foveate calibrate --model calibrated'
+run 0 calibrate --model calibrated --data sentences --quiet
+run 0 classify --model calibrated --values regress texts
+failed classify --model "$golden/bert-single-f32" --values regress --profile p texts
+says 'other weights'
 
 # the published development set, with the figure of the reference implementation
 if [ -r "$shared/data/glue/sst2/dev.tsv" ]; then

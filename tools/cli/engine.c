@@ -29,6 +29,7 @@ int engine_session(engine *e, const shared_settings *settings, const fov_session
     options.attention = settings->attention;
     options.values = settings->values;
     options.ffn = settings->ffn;
+    options.profile = settings->profile;
     options.max_length = (size_t)settings->max_length;
     fov_session_free(e->session);
     e->session = NULL;

@@ -38,7 +38,7 @@ typedef struct option {
 
 /* What most commands share; the first member of every command's settings. */
 typedef struct shared_settings {
-    const char *model, *attention, *values, *ffn, *dtype;
+    const char *model, *attention, *values, *ffn, *profile, *dtype;
     uint64_t threads, seed, max_length;
     bool quiet;
     bool help;

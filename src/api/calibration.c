@@ -1,0 +1,108 @@
+/* calibration.c: the public calls that make a profile: texts through the exact encoder, whose layers' inputs are summed up. */
+#include "api/session.h"
+#include "core/rng.h"
+#include "core/status.h"
+#include "core/threads.h"
+
+struct fov_calibration {
+    fov_allocator allocator;
+    fov_session *session;
+    fov_moments *moments;
+    uint64_t texts, tokens, hash;
+};
+
+static void observe(void *context, size_t layer, const float *x, size_t rows) {
+    const fov_calibration *c = context;
+    fov_moments_add(c->moments, layer, x, rows);
+}
+
+fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options, fov_calibration **calibration,
+                                  fov_error *error) {
+    static const fov_calibration_options defaults;
+    if (!model || !calibration)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "fov_calibration_create", "model and calibration must not be NULL");
+    const fov_calibration_options *o = options ? options : &defaults;
+    fov_calibration *c = fov_alloc_zero(&model->allocator, sizeof *c);
+    if (!c) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
+    c->allocator = model->allocator;
+    const fov_session_options s = {.threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens};
+    fov_status status = fov_session_create(model, &s, &c->session, error);
+    if (!status) {
+        status = fov_moments_create(model->config.layers, model->config.width, c->session->settings.threads, &model->allocator,
+                                    &c->moments);
+        if (status) fov_fail(error, status, model->name, "out of memory for the statistics of %zu layers", model->config.layers);
+    }
+    if (status) {
+        fov_calibration_free(c);
+        return status;
+    }
+    fov_encoder_observe(c->session->encoder, observe, c);
+    *calibration = c;
+    return FOV_OK;
+}
+
+void fov_calibration_free(fov_calibration *c) {
+    if (!c) return;
+    const fov_allocator allocator = c->allocator;
+    fov_session_free(c->session);
+    fov_moments_free(c->moments);
+    fov_release(&allocator, c);
+}
+
+void fov_calibration_set_progress(fov_calibration *c, fov_progress progress, void *context) {
+    fov_session_set_progress(c->session, progress, context);
+}
+
+static void ignore(fov_session *session, const fov_batch *batch, const float *hidden, float *out) {
+    (void)session;
+    (void)batch;
+    (void)hidden;
+    (void)out;
+}
+
+fov_status fov_calibration_add(fov_calibration *c, const fov_text *texts, size_t count, fov_error *error) {
+    float none[1];
+    if (!c || (count && !texts))
+        return fov_fail(error, FOV_ERR_ARGUMENT, "fov_calibration_add", "calibration and texts must not be NULL");
+    for (size_t i = 0; i < count; i++)
+        if ((!texts[i].a && texts[i].a_size) || (!texts[i].b && texts[i].b_size))
+            return fov_fail(error, FOV_ERR_ARGUMENT, "fov_calibration_add", "text %zu is NULL but has a size", i);
+    fov_status status = fov_session_tokenize(c->session, texts, count, NULL, error);
+    const fov_emit emit = {FOV_ROWS_FIRST, 0, ignore};
+    if (!status) status = fov_session_run(c->session, count, &emit, none, error);
+    if (status) return status;
+    const fov_text_span *spans = c->session->spans.block;
+    for (size_t i = 0; i < count; i++) {
+        const int32_t *ids = (const int32_t *)c->session->ids.block + spans[i].first;
+        c->hash += fov_mix64(fov_hash_ids(ids, spans[i].count)); /* a sum: whatever the order */
+        c->tokens += spans[i].count;
+    }
+    c->texts += count;
+    return FOV_OK;
+}
+
+void fov_calibration_get_counts(const fov_calibration *c, fov_calibration_counts *counts) {
+    *counts =
+        (fov_calibration_counts){c->texts, c->tokens, c->session->stats.truncated_texts, fov_profile_tokens(c->session->model)};
+}
+
+fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *context, fov_error *error) {
+    if (!c || !write) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_calibration_write", "calibration and write must not be NULL");
+    const struct fov_model *model = c->session->model;
+    const uint64_t needed = fov_profile_tokens(model);
+    if (c->tokens < needed) {
+        const uint64_t more = c->tokens ? (needed * c->texts + c->tokens - 1) / c->tokens : 0;
+        return fov_fail(error, FOV_ERR_ARGUMENT, model->name,
+                        "too few texts: %llu with %llu tokens, but a profile of this model needs %llu tokens%s%.0llu%s",
+                        (unsigned long long)c->texts, (unsigned long long)c->tokens, (unsigned long long)needed,
+                        more ? ", about " : "", (unsigned long long)more, more ? " such texts" : "");
+    }
+    const unsigned threads = c->session->settings.threads;
+    const fov_provenance provenance = {.format = 1,
+                                       .model = fov_model_hash(model),
+                                       .texts_hash = c->hash,
+                                       .texts = c->texts,
+                                       .tokens = c->tokens,
+                                       .max_length = c->session->max_length};
+    return fov_profile_write(model, c->moments, &provenance, threads, write, context, error);
+}

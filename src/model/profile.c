@@ -1,0 +1,144 @@
+/* profile.c: opening a profile and finding out whether it is this model's. */
+#include "model/profile.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/file.h"
+#include "core/status.h"
+#include "core/threads.h"
+
+typedef struct reading {
+    fov_profile *profile;
+    const char *path;
+    fov_error *error;
+    fov_status status;
+} reading;
+
+/* Data of a tensor of this type and shape (dims of 0 are absent). */
+static const void *find(reading *r, const char *name, fov_dtype dtype, size_t a, size_t b, size_t c) {
+    if (r->status) return NULL;
+    const fov_tensor *t = fov_tensors_find(r->profile->tensors, name);
+    if (!t) {
+        r->status =
+            fov_fail(r->error, FOV_ERR_FORMAT, r->path, "tensor '%s' is missing: is this a profile of 'foveate calibrate'?", name);
+        return NULL;
+    }
+    const size_t shape[3] = {a, b, c};
+    bool same = t->dtype == dtype && t->dims == (c ? 3u : b ? 2u : 1u);
+    for (unsigned i = 0; same && i < t->dims; i++) same = t->shape[i] == shape[i];
+    if (same && (uintptr_t)t->data % fov_dtype_size(dtype) == 0) return t->data;
+    r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
+                         same ? "tensor '%s' is not aligned: make the profile anew with 'foveate calibrate'"
+                              : "tensor '%s' has another type or shape than this model's: make the profile anew",
+                         name);
+    return NULL;
+}
+
+static const void *find_layer(reading *r, size_t layer, const char *part, fov_dtype dtype, size_t a, size_t b, size_t c) {
+    char name[96];
+    snprintf(name, sizeof name, "layers.%zu.value.%s", layer, part);
+    return find(r, name, dtype, a, b, c);
+}
+
+static void check_provenance(reading *r, const struct fov_model *model) {
+    const uint64_t *p = find(r, "provenance", FOV_U64, sizeof(fov_provenance) / sizeof(uint64_t), 0, 0);
+    if (!p) return;
+    memcpy(&r->profile->provenance, p, sizeof r->profile->provenance);
+    if (r->profile->provenance.format != 1) {
+        r->status = fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->path, "profile of format %llu: this version reads format 1",
+                             (unsigned long long)r->profile->provenance.format);
+        return;
+    }
+    const uint64_t hash = fov_model_hash(model);
+    if (hash != r->profile->provenance.model)
+        r->status =
+            fov_fail(r->error, FOV_ERR_MISMATCH, r->path,
+                     "the profile was made for a model of hash %016llx, but '%s' has %016llx: other weights need a profile of "
+                     "their own, from 'foveate calibrate'",
+                     (unsigned long long)r->profile->provenance.model, model->name, (unsigned long long)hash);
+}
+
+static void check_levels(reading *r, const uint32_t *levels, size_t count, size_t d) {
+    bool good = levels[0] == 0;
+    for (size_t l = 1; l < count; l++) good = good && levels[l] > levels[l - 1] && levels[l] < d;
+    if (!good) r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "levels do not ascend from 0 to below %zu", d);
+}
+
+static void check_order(reading *r, size_t layer, const uint32_t *order, size_t count, size_t d) {
+    for (size_t i = 0; order && i < count && !r->status; i++)
+        if (order[i] >= d)
+            r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu: feature %u is not below %zu", layer, order[i], d);
+}
+
+static void check_finite(reading *r, size_t layer, const float *x, size_t n) {
+    float sum = 0; /* 0 * x is 0 for finite x, NaN otherwise */
+    for (size_t i = 0; x && i < n; i++) sum += 0 * x[i];
+    if (!r->status && !(sum == 0))
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu holds values that are not finite", layer);
+}
+
+static void read_layer(reading *r, const fov_config *c, size_t layer, const uint32_t *levels, size_t count) {
+    const size_t d = c->width, h = c->heads, e = d / h, top = levels[count - 1];
+    size_t sum = 0;
+    for (size_t l = 0; l < count; l++) sum += levels[l];
+    fov_value_profile p = {.file = r->path, .levels = count, .level = levels};
+    p.mean = find_layer(r, layer, "mean", FOV_F32, d, 0, 0);
+    p.covariance = find_layer(r, layer, "covariance", FOV_F32, d, d, 0);
+    p.share = find_layer(r, layer, "share", FOV_F32, h, 0, 0);
+    p.order = find_layer(r, layer, "regress.order", FOV_U32, h, top, 0);
+    p.regress_weight = find_layer(r, layer, "regress.weight", FOV_F32, h, sum, e);
+    p.regress_error = find_layer(r, layer, "regress.error", FOV_F32, h, count, 0);
+    check_order(r, layer, p.order, h * top, d);
+    check_finite(r, layer, p.mean, d);
+    for (size_t i = 0; p.covariance && i < d; i++) check_finite(r, layer, p.covariance + i * d + i, 1);
+    check_finite(r, layer, p.share, h);
+    check_finite(r, layer, p.regress_error, h * count);
+    check_finite(r, layer, p.regress_weight, h * sum * e);
+    r->profile->layers[layer] = p;
+}
+
+static void read_all(reading *r, const struct fov_model *model) {
+    const fov_config *c = &model->config;
+    check_provenance(r, model);
+    const fov_tensor *t = fov_tensors_find(r->profile->tensors, "levels");
+    const size_t count = t && t->dims == 1 ? t->shape[0] : 1;
+    const uint32_t *levels = find(r, "levels", FOV_U32, count, 0, 0);
+    if (!levels) return;
+    if (!count || count > FOV_PROFILE_LEVELS)
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "%zu levels; 1 to %d are possible", count, FOV_PROFILE_LEVELS);
+    else
+        check_levels(r, levels, count, c->width);
+    for (size_t l = 0; l < c->layers && !r->status; l++) read_layer(r, c, l, levels, count);
+}
+
+fov_status fov_profile_open(const struct fov_model *model, const char *path, fov_profile **profile, fov_error *error) {
+    const fov_allocator *allocator = &model->allocator;
+    fov_profile *p = fov_alloc_zero(allocator, sizeof *p);
+    if (!p) return fov_fail(error, FOV_ERR_MEMORY, path, "out of memory");
+    p->allocator = *allocator;
+    reading r = {.profile = p, .path = path, .error = error};
+    size_t size = 0;
+    p->layers = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *p->layers));
+    if (!p->layers)
+        r.status = fov_fail(error, FOV_ERR_MEMORY, path, "out of memory");
+    else
+        r.status = fov_file_load(path, (size_t)1 << 40, allocator, &p->bytes, &size, error);
+    if (!r.status) r.status = fov_tensors_open_memory(p->bytes, size, path, allocator, &p->tensors, error);
+    if (!r.status) read_all(&r, model);
+    if (r.status) {
+        fov_profile_close(p);
+        return r.status;
+    }
+    *profile = p;
+    return FOV_OK;
+}
+
+void fov_profile_close(fov_profile *p) {
+    if (!p) return;
+    const fov_allocator allocator = p->allocator;
+    fov_tensors_close(p->tensors);
+    fov_release(&allocator, p->bytes);
+    fov_release(&allocator, p->layers);
+    fov_release(&allocator, p);
+}

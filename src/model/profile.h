@@ -1,0 +1,40 @@
+/* profile.h: a model's calibration profile: statistics of its layers' inputs and the fits made from them, in one safetensors file.
+ *
+ * "provenance" U64 [6]: format (1), hash of the model's tensors, hash of the texts, texts, tokens, token limit of a text.
+ * "levels" U32 [n]. Then for layer L, with d inputs, H heads of size e, r = the last level, s = the sum of levels:
+ *     layers.L.value.mean            F32 [d]         layers.L.value.covariance      F32 [d, d]
+ *     layers.L.value.share           F32 [H]         layers.L.value.regress.order   U32 [H, r]
+ *     layers.L.value.regress.weight  F32 [H, s, e]   layers.L.value.regress.error   F32 [H, n]
+ * Other tensors are for later parts (layers.L.ffn...) and are passed over. */
+#ifndef FOV_MODEL_PROFILE_H
+#define FOV_MODEL_PROFILE_H
+
+#include "model/model.h"
+#include "model/moments.h"
+
+#define FOV_PROFILE_NAME "foveate-profile.safetensors"
+
+typedef struct fov_provenance {
+    uint64_t format, model, texts_hash, texts, tokens, max_length;
+} fov_provenance;
+
+typedef struct fov_profile {
+    fov_allocator allocator;
+    char *bytes; /* of the file */
+    fov_tensors *tensors;
+    fov_provenance provenance;
+    fov_value_profile *layers; /* [L], into bytes */
+} fov_profile;
+
+/* Read and check a profile: FOV_ERR_FORMAT when it is malformed, FOV_ERR_MISMATCH when it is of another model or other weights. */
+fov_status fov_profile_open(const struct fov_model *model, const char *path, fov_profile **profile, fov_error *error);
+void fov_profile_close(fov_profile *profile); /* NULL is allowed */
+
+/* Fit and write. Levels used for inputs of width d: ascending, from 0, below d. */
+size_t fov_profile_levels(size_t d, uint32_t levels[FOV_PROFILE_LEVELS]);
+/* Tokens that a fit needs at least. */
+size_t fov_profile_tokens(const struct fov_model *model);
+fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, const fov_provenance *provenance,
+                             unsigned threads, fov_writer write, void *context, fov_error *error);
+
+#endif

@@ -1,0 +1,222 @@
+/* profile_write.c: from moments to a profile: the fits of every layer, written as they are made. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "core/status.h"
+#include "core/threads.h"
+#include "model/profile.h"
+#include "values/project.h"
+#include "values/regress_fit.h"
+
+size_t fov_profile_levels(size_t d, uint32_t levels[FOV_PROFILE_LEVELS]) {
+    static const uint32_t all[] = {0, 16, 32, 64, 96, 128, 192, 256, 384, 512};
+    size_t count = 0;
+    while (count < sizeof all / sizeof *all && all[count] < d) {
+        levels[count] = all[count];
+        count++;
+    }
+    return count;
+}
+
+size_t fov_profile_tokens(const struct fov_model *model) {
+    return 8 * model->config.width; /* eight samples for each direction of the covariance */
+}
+
+/* Everything of one layer, in the order of the file. */
+typedef struct layer_data {
+    float *mean, *covariance, *share;
+    uint32_t *order;
+    float *weight, *error;
+} layer_data;
+
+typedef struct writing {
+    const struct fov_model *model;
+    const fov_moments *moments;
+    unsigned threads;
+    fov_writer write;
+    void *context;
+    size_t d, heads, e, levels, sum, top;
+    uint32_t level[FOV_PROFILE_LEVELS];
+    layer_data data;
+    double *mean, *covariance, *w, *scratch; /* w: [heads][d][e]; scratch: [threads] */
+    size_t scratch_size, layer;
+} writing;
+
+static size_t carve(fov_arena *arena, writing *s) {
+    const size_t square = fov_mul(s->d, s->d);
+    s->scratch_size = fov_regress_fit_scratch(s->d, s->e, s->top);
+    s->data.mean = fov_arena_take(arena, s->d, sizeof(float));
+    s->data.covariance = fov_arena_take(arena, square, sizeof(float));
+    s->data.share = fov_arena_take(arena, s->heads, sizeof(float));
+    s->data.order = fov_arena_take(arena, fov_mul(s->heads, s->top), sizeof(uint32_t));
+    s->data.weight = fov_arena_take(arena, fov_mul(fov_mul(s->heads, s->sum), s->e), sizeof(float));
+    s->data.error = fov_arena_take(arena, fov_mul(s->heads, s->levels), sizeof(float));
+    s->mean = fov_arena_take(arena, s->d, sizeof(double));
+    s->covariance = fov_arena_take(arena, square, sizeof(double));
+    s->w = fov_arena_take(arena, square, sizeof(double));
+    s->scratch = fov_arena_take(arena, fov_mul(s->threads, s->scratch_size), sizeof(double));
+    return arena->used;
+}
+
+/* ---- the file ---- */
+
+typedef struct part {
+    const char *name, *dtype;
+    size_t shape[3];
+    const void *data;
+} part;
+
+enum { PARTS = 6 };
+
+static void list_parts(const writing *s, part parts[PARTS]) {
+    const part all[PARTS] = {{"mean", "F32", {s->d, 0, 0}, s->data.mean},
+                             {"covariance", "F32", {s->d, s->d, 0}, s->data.covariance},
+                             {"share", "F32", {s->heads, 0, 0}, s->data.share},
+                             {"regress.order", "U32", {s->heads, s->top, 0}, s->data.order},
+                             {"regress.weight", "F32", {s->heads, s->sum, s->e}, s->data.weight},
+                             {"regress.error", "F32", {s->heads, s->levels, 0}, s->data.error}};
+    memcpy(parts, all, sizeof all);
+}
+
+static size_t elements(const part *p) {
+    return p->shape[0] * (p->shape[1] ? p->shape[1] : 1) * (p->shape[2] ? p->shape[2] : 1);
+}
+
+/* Add a tensor to the header; false when out of memory. */
+static bool declare(json_t *header, const char *name, const part *p, size_t size, size_t *offset) {
+    json_t *shape = json_array();
+    for (size_t i = 0; i < 3 && p->shape[i]; i++) json_array_append_new(shape, json_integer((json_int_t)p->shape[i]));
+    const size_t begin = *offset;
+    *offset += elements(p) * size;
+    return !json_object_set_new(header, name,
+                                json_pack("{s:s, s:o, s:[I, I]}", "dtype", p->dtype, "shape", shape, "data_offsets",
+                                          (json_int_t)begin, (json_int_t)*offset));
+}
+
+static const part provenance_part = {"provenance", "U64", {sizeof(fov_provenance) / sizeof(uint64_t), 0, 0}, NULL};
+
+static json_t *make_header(const writing *s) {
+    json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "foveate-profile");
+    part parts[PARTS], levels = {"levels", "U32", {s->levels, 0, 0}, NULL};
+    size_t offset = 0;
+    list_parts(s, parts);
+    bool good = header && declare(header, provenance_part.name, &provenance_part, sizeof(uint64_t), &offset) &&
+                declare(header, levels.name, &levels, sizeof(uint32_t), &offset);
+    for (size_t l = 0; good && l < s->model->config.layers; l++)
+        for (size_t i = 0; good && i < PARTS; i++) {
+            char name[96];
+            snprintf(name, sizeof name, "layers.%zu.value.%s", l, parts[i].name);
+            good = declare(header, name, &parts[i], sizeof(float), &offset);
+        }
+    if (good) return header;
+    json_decref(header);
+    return NULL;
+}
+
+static fov_status put(const writing *s, const void *data, size_t size, fov_error *error) {
+    if (!s->write(s->context, data, size)) return FOV_OK;
+    return fov_fail(error, FOV_ERR_IO, s->model->name, "the profile could not be written: the caller's writer failed");
+}
+
+/* Length, header, blanks up to a multiple of 64 bytes, so that the tensors are aligned. */
+static fov_status put_header(const writing *s, fov_error *error) {
+    static const char blanks[] = "                                                                ";
+    json_t *header = make_header(s);
+    char *text = header ? json_dumps(header, JSON_COMPACT) : NULL;
+    json_decref(header);
+    if (!text) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory");
+    const size_t length = strlen(text), pad = (FOV_ALIGN - (8 + length) % FOV_ALIGN) % FOV_ALIGN;
+    unsigned char size[8];
+    for (unsigned i = 0; i < 8; i++) size[i] = (unsigned char)((length + pad) >> (8 * i));
+    fov_status status = put(s, size, sizeof size, error);
+    if (!status) status = put(s, text, length, error);
+    if (!status) status = put(s, blanks, pad, error);
+    free(text);
+    return status;
+}
+
+/* ---- a layer ---- */
+
+/* ||W_O[., head]||_F^2 of every head over their mean. */
+static void find_shares(const writing *s, const fov_linear *o) {
+    double total = 0;
+    for (size_t h = 0; h < s->heads; h++) {
+        double sum = 0;
+        for (size_t k = h * s->e; k < (h + 1) * s->e; k++)
+            for (size_t j = 0; j < o->m; j++) {
+                const double w = (double)fov_packed_at(o->type, o->w, o->scale, o->k, j, k);
+                sum += w * w;
+            }
+        s->data.share[h] = (float)sum;
+        total += sum / (double)s->heads;
+    }
+    for (size_t h = 0; h < s->heads; h++) s->data.share[h] = total > 0 ? (float)((double)s->data.share[h] / total) : 1;
+}
+
+static void fit_task(void *context, size_t head, unsigned thread) {
+    const writing *s = context;
+    const fov_linear *v = &s->model->layers[s->layer].v;
+    const fov_value_weights weights = {
+        .width = s->d, .heads = s->heads, .head_size = s->e, .packed = v->w, .type = v->type, .scale = v->scale};
+    double *w = s->w + head * s->d * s->e;
+    for (size_t i = 0; i < s->d; i++)
+        for (size_t c = 0; c < s->e; c++) w[i * s->e + c] = (double)fov_value_weight(&weights, head, i, c);
+    const fov_regress_fit fit = {.width = s->d,
+                                 .head_size = s->e,
+                                 .covariance = s->covariance,
+                                 .w = w,
+                                 .levels = s->levels,
+                                 .level = s->level,
+                                 .order = s->data.order + head * s->top,
+                                 .weight = s->data.weight + head * s->sum * s->e,
+                                 .error = s->data.error + head * s->levels};
+    fov_regress_fit_run(&fit, s->scratch + thread * s->scratch_size);
+}
+
+static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *error) {
+    if (!fov_moments_finish(s->moments, layer, tokens, s->mean, s->covariance))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name,
+                        "layer %zu: the inputs are not finite, or too large for exact sums over %.0f tokens: give fewer texts",
+                        layer, tokens);
+    for (size_t i = 0; i < s->d; i++) s->data.mean[i] = (float)s->mean[i];
+    for (size_t i = 0; i < s->d * s->d; i++) s->data.covariance[i] = (float)s->covariance[i];
+    find_shares(s, &s->model->layers[layer].o);
+    s->layer = layer;
+    fov_parallel(s->threads, s->heads, fit_task, s);
+    part parts[PARTS];
+    list_parts(s, parts);
+    fov_status status = FOV_OK;
+    for (size_t i = 0; i < PARTS && !status; i++) status = put(s, parts[i].data, elements(&parts[i]) * sizeof(float), error);
+    return status;
+}
+
+fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, const fov_provenance *provenance,
+                             unsigned threads, fov_writer write, void *context, fov_error *error) {
+    const fov_config *c = &model->config;
+    writing s = {.model = model,
+                 .moments = moments,
+                 .threads = threads,
+                 .write = write,
+                 .context = context,
+                 .d = c->width,
+                 .heads = c->heads,
+                 .e = c->width / c->heads};
+    s.levels = fov_profile_levels(s.d, s.level);
+    if (s.levels < 2)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, model->name, "a width of %zu is too small to leave anything out", s.d);
+    s.top = s.level[s.levels - 1];
+    for (size_t l = 0; l < s.levels; l++) s.sum += s.level[l];
+    fov_arena arena = {0};
+    const size_t bytes = carve(&arena, &s);
+    arena = (fov_arena){fov_alloc(&model->allocator, bytes), 0, bytes, false};
+    if (!arena.block) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory: the fits need %zu bytes", bytes);
+    carve(&arena, &s);
+    fov_status status = put_header(&s, error);
+    if (!status) status = put(&s, provenance, sizeof *provenance, error);
+    if (!status) status = put(&s, s.level, s.levels * sizeof *s.level, error);
+    for (size_t l = 0; l < c->layers && !status; l++) status = put_layer(&s, l, (double)provenance->tokens, error);
+    fov_release(&model->allocator, arena.block);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* profile.h: what calibration knows of one layer's value projection (model/profile.c reads it from a file), for the estimators that
+ * use it when they are bound. All arrays are borrowed. d: input features, H: heads, e: head size. */
+#ifndef FOV_VALUES_PROFILE_H
+#define FOV_VALUES_PROFILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FOV_PROFILE_LEVELS = 16 }; /* most levels of an estimator */
+
+typedef struct fov_value_profile {
+    const char *file;        /* for messages */
+    const float *mean;       /* [d] of the inputs X over all calibration tokens */
+    const float *covariance; /* [d][d], divided by the number of tokens */
+    const float *share;      /* [H] ||W_O's columns of the head||_F^2 over its mean */
+
+    /* regress: the features of level l are the first level[l] of a head's order. */
+    size_t levels;
+    const uint32_t *level;       /* [levels] ascending from 0, below d */
+    const uint32_t *order;       /* [H][level[levels - 1]] */
+    const float *regress_weight; /* [H][sum of levels][e], level by level */
+    const float *regress_error;  /* [H][levels] residual energy, mean over tokens of ||x W - x B||^2 */
+
+    /* lowrank: the ranks are half the levels. */
+    const float *basis;       /* [level[levels - 1] / 2][H * e] orthonormal rows */
+    const float *basis_error; /* [levels] residual energy of the whole layer */
+} fov_value_profile;
+
+#endif

@@ -1,0 +1,68 @@
+/* project.c: see project.h. */
+#include "values/project.h"
+
+#include "core/status.h"
+#include "core/threads.h"
+
+fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_setting *setting, fov_error *error) {
+    if (weights->profile) return FOV_OK;
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, setting->info->name,
+                    "value estimator '%s' needs the model's calibration profile: make one with 'foveate calibrate'",
+                    setting->info->name);
+}
+
+void fov_value_mean(const fov_value_weights *w, size_t head, double *bias) {
+    for (size_t c = 0; c < w->head_size; c++) {
+        double sum = w->bias ? (double)w->bias[head * w->head_size + c] : 0;
+        for (size_t i = 0; i < w->width; i++) sum += (double)w->profile->mean[i] * (double)fov_value_weight(w, head, i, c);
+        bias[c] = sum;
+    }
+}
+
+fov_value_center fov_value_center_of(const fov_value_profile *profile, size_t width, float *mean) {
+    double trace = 0;
+    for (size_t i = 0; i < width; i++) {
+        mean[i] = profile->mean[i];
+        trace += (double)profile->covariance[i * width + i];
+    }
+    return (fov_value_center){mean, trace > 0 ? (float)(1 / trace) : 0};
+}
+
+enum { ROWS = 64, LANES = 8 };
+
+typedef struct job {
+    const fov_value_center *center;
+    const fov_values *problem;
+    size_t first, rows, width;
+    float *distance;
+} job;
+
+static void distance_task(void *context, size_t index, unsigned thread) {
+    (void)thread;
+    const job *j = context;
+    const float *mean = j->center->mean;
+    const size_t begin = index * ROWS, end = begin + ROWS < j->rows ? begin + ROWS : j->rows;
+    for (size_t r = begin; r < end; r++) {
+        const float *x = j->problem->x + (j->first + r) * j->problem->ldx;
+        float sum[LANES] = {0}, total = 0;
+        size_t i = 0;
+        for (; i + LANES <= j->width; i += LANES)
+            for (size_t l = 0; l < LANES; l++) sum[l] += (x[i + l] - mean[i + l]) * (x[i + l] - mean[i + l]);
+        for (; i < j->width; i++) total += (x[i] - mean[i]) * (x[i] - mean[i]);
+        for (size_t l = 0; l < LANES; l++) total += sum[l];
+        j->distance[r] = total * j->center->inverse;
+    }
+}
+
+void fov_value_distances(const fov_value_center *center, const fov_values *problem, size_t width, unsigned threads,
+                         float *distance) {
+    const size_t first = problem->offsets[0], rows = problem->offsets[problem->texts] - first;
+    job j = {center, problem, first, rows, width, distance};
+    fov_parallel(threads, (rows + ROWS - 1) / ROWS, distance_task, &j);
+}
+
+float fov_value_rows_scale(const fov_values *problem, size_t text) {
+    const size_t *offsets = problem->offsets, *q = problem->q_offsets;
+    if (!q || q[text + 1] == q[text]) return 1;
+    return (float)(offsets[text + 1] - offsets[text]) / (float)(q[text + 1] - q[text]);
+}

@@ -1,0 +1,299 @@
+/* test_calibration.c: profiles through the public calls: the same bits whatever the order, against the reference encoder, checked
+ * when they are read, and used by the calibrated estimators. */
+#include "support/folder.h"
+#include "support/reference_encoder.h"
+#include "support/tiny.h"
+
+enum { TEXTS = 160, WIDTH = 256 };
+
+typedef struct bytes {
+    unsigned char *data;
+    size_t size, room, stop; /* stop: fail once so many bytes are written; 0: never */
+} bytes;
+
+static int append(void *context, const void *data, size_t size) {
+    bytes *b = context;
+    if (b->stop && b->size + size > b->stop) return 1;
+    if (b->size + size > b->room) {
+        b->room = 2 * (b->size + size);
+        b->data = realloc(b->data, b->room);
+        assert_non_null(b->data);
+    }
+    memcpy(b->data + b->size, data, size);
+    b->size += size;
+    return 0;
+}
+
+static fov_text texts[TEXTS];
+
+/* Sentences of 12 to 20 words, all different. */
+static void make_texts(void) {
+    static const char *const words[] = {"a",   "warm", "film", "dull", "plot",  "the", "acting", "is",    "never", "slow", "and",
+                                        "fun", "it",   "has",  "no",   "heart", "but", "music",  "saves", "us",    "from", "bore"};
+    static char lines[TEXTS][200];
+    uint64_t state = 1;
+    for (size_t i = 0; i < TEXTS; i++) {
+        char *to = lines[i];
+        *to = 0;
+        for (size_t w = 0; w < 12 + i % 9; w++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            strcat(to, words[(state >> 33) % (sizeof words / sizeof *words)]);
+            strcat(to, " ");
+        }
+        texts[i] = text_of(to);
+    }
+}
+
+static bytes calibrate(const fov_model *model, unsigned threads, size_t batch_tokens, size_t step, int reversed) {
+    const fov_calibration_options options = {.threads = threads, .batch_tokens = batch_tokens};
+    fov_calibration *c = NULL;
+    bytes out = {0};
+    fov_text order[TEXTS];
+    for (size_t i = 0; i < TEXTS; i++) order[i] = texts[reversed ? TEXTS - 1 - i : i];
+    assert_ok(fov_calibration_create(model, &options, &c, error));
+    for (size_t i = 0; i < TEXTS; i += step)
+        assert_ok(fov_calibration_add(c, order + i, TEXTS - i < step ? TEXTS - i : step, error));
+    fov_calibration_counts counts;
+    fov_calibration_get_counts(c, &counts);
+    assert_int_equal(counts.texts, TEXTS);
+    assert_true(counts.tokens >= counts.tokens_needed);
+    assert_ok(fov_calibration_write(c, append, &out, error));
+    fov_calibration_free(c);
+    return out;
+}
+
+static fov_model *model;
+static folder place;
+static bytes profile; /* of the tiny model over the texts */
+
+static int set_up(void **state) {
+    (void)state;
+    make_texts();
+    folder_make(&place);
+    model = tiny_load(NULL);
+    profile = calibrate(model, 2, 0, TEXTS, 0);
+    folder_write(&place, "profile", profile.data, profile.size);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    free(profile.data);
+    fov_model_free(model);
+    folder_remove(&place);
+    return 0;
+}
+
+/* Neither threads, nor batches, nor calls, nor the order of the texts change a byte. */
+static void test_same_bytes(void **state) {
+    (void)state;
+    static const struct {
+        unsigned threads;
+        size_t batch_tokens, step;
+        int reversed;
+    } cases[] = {{1, 600, TEXTS, 1}, {3, 0, 33, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bytes other = calibrate(model, cases[i].threads, cases[i].batch_tokens, cases[i].step, cases[i].reversed);
+        assert_int_equal(other.size, profile.size);
+        assert_memory_equal(other.data, profile.data, profile.size);
+        free(other.data);
+    }
+}
+
+/* Mean and covariance of the first layer's inputs, the embeddings, by the reference encoder. Inputs are rounded to 2^-12 and f32
+ * has its own 1e-6: within 1e-3. */
+static void test_statistics(void **state) {
+    (void)state;
+    fov_tensors *tensors = NULL, *made = NULL;
+    assert_ok(fov_tensors_open(TINY_FOLDER, NULL, &tensors, error));
+    assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &made, error));
+    const reference r = {.tensors = tensors, .layers = 0, .heads = 4, .width = WIDTH};
+    static double mean[WIDTH], product[WIDTH * WIDTH], x[64 * WIDTH];
+    fov_session *s = NULL;
+    double tokens = 0;
+    assert_ok(fov_session_create(model, NULL, &s, error));
+    for (size_t t = 0; t < TEXTS; t++) {
+        int32_t ids[64];
+        uint8_t types[64];
+        size_t count;
+        assert_ok(fov_tokenize(s, &texts[t], ids, types, 64, &count, NULL, error));
+        reference_encode(&r, ids, types, count, x); /* no layers: the embeddings */
+        for (size_t j = 0; j < count; j++)
+            for (size_t i = 0; i < WIDTH; i++) {
+                mean[i] += x[j * WIDTH + i];
+                for (size_t k = 0; k < WIDTH; k++) product[i * WIDTH + k] += x[j * WIDTH + i] * x[j * WIDTH + k];
+            }
+        tokens += (double)count;
+    }
+    fov_session_free(s);
+    const float *m = fov_tensors_find(made, "layers.0.value.mean")->data;
+    const float *c = fov_tensors_find(made, "layers.0.value.covariance")->data;
+    for (size_t i = 0; i < WIDTH; i++) {
+        assert_true(fabs((double)m[i] - mean[i] / tokens) <= 1e-3);
+        for (size_t k = 0; k < WIDTH; k++) {
+            const double expected = product[i * WIDTH + k] / tokens - mean[i] * mean[k] / tokens / tokens;
+            assert_true(fabs((double)c[i * WIDTH + k] - expected) <= 1e-3 * (1 + fabs(expected)));
+        }
+    }
+    const uint64_t *provenance = fov_tensors_find(made, "provenance")->data;
+    assert_true(provenance[3] == TEXTS && provenance[4] == (uint64_t)tokens);
+    fov_tensors_close(made);
+    fov_tensors_close(tensors);
+}
+
+static void classify(const char *values, const char *path, float *logits, fov_stats *stats) {
+    const fov_session_options options = {.values = values, .profile = path, .threads = 1, .seed = 3};
+    fov_session *s = NULL;
+    assert_ok(fov_session_create(model, &options, &s, error));
+    assert_ok(fov_classify(s, texts, TEXTS, logits, NULL, error));
+    fov_session_get_stats(s, stats);
+    fov_session_free(s);
+}
+
+/* The estimators run with it: exact at their limits, near it and cheaper elsewhere. */
+static void test_estimators(void **state) {
+    (void)state;
+    static const struct {
+        const char *values;
+        bool exact;
+    } cases[] = {{"regress:lambda=0", true},
+                 {"poisson:kappa=1e6", true},
+                 {"regress:lambda=.02", false},
+                 {"poisson:kappa=3", false},
+                 {"mca:alpha=.1,p=calibrated", false}};
+    static float exact[TEXTS * 2], logits[TEXTS * 2];
+    const char *path = folder_path(&place, "profile");
+    fov_stats stats;
+    classify("exact", NULL, exact, &stats);
+    double spread = 0;
+    for (size_t i = 0; i < TEXTS * 2; i++) spread += pow((double)exact[i], 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        classify(cases[i].values, path, logits, &stats);
+        if (cases[i].exact) {
+            assert_memory_equal(exact, logits, sizeof exact);
+            continue;
+        }
+        double off = 0;
+        for (size_t j = 0; j < TEXTS * 2; j++) off += pow((double)exact[j] - (double)logits[j], 2);
+        assert_true(off > 0 && off < .25 * spread); /* half of the logits' size: these settings are mild */
+        assert_true(stats.values_done_real < .9 * stats.values_exact_real);
+    }
+}
+
+static fov_status open_profile(const char *path, fov_error *error) {
+    const fov_session_options options = {.values = "regress", .profile = path, .threads = 1};
+    fov_session *s = NULL;
+    const fov_status status = fov_session_create(model, &options, &s, error);
+    fov_session_free(s);
+    return status;
+}
+
+/* Where in the file a tensor's bytes are. */
+static size_t place_of(const char *name) {
+    fov_tensors *made = NULL;
+    assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &made, error));
+    const size_t at = (size_t)((const unsigned char *)fov_tensors_find(made, name)->data - profile.data);
+    fov_tensors_close(made);
+    return at;
+}
+
+static void test_refused_profiles(void **state) {
+    (void)state;
+    const struct {
+        const char *tensor;
+        uint32_t value; /* put at its start */
+        fov_status status;
+        const char *word;
+    } cases[] = {{"provenance", 2, FOV_ERR_UNSUPPORTED, "format 2"},
+                 {"levels", 16, FOV_ERR_FORMAT, "ascend"},
+                 {"layers.1.value.regress.order", WIDTH, FOV_ERR_FORMAT, "feature 256"},
+                 {"layers.0.value.mean", 0x7fc00000, FOV_ERR_FORMAT, "finite"},
+                 {"layers.2.value.regress.weight", 0x7f800000, FOV_ERR_FORMAT, "finite"}};
+    fov_error error;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const size_t at = place_of(cases[i].tensor);
+        unsigned char before[4];
+        memcpy(before, profile.data + at, 4);
+        memcpy(profile.data + at, &cases[i].value, 4);
+        folder_write(&place, "bad", profile.data, profile.size);
+        memcpy(profile.data + at, before, 4);
+        assert_int_equal(open_profile(folder_path(&place, "bad"), &error), cases[i].status);
+        assert_non_null(strstr(error.message, cases[i].word));
+    }
+    folder_write(&place, "bad", profile.data, profile.size - 1);
+    assert_int_equal(open_profile(folder_path(&place, "bad"), &error), FOV_ERR_FORMAT);
+    assert_int_equal(open_profile(TINY_FOLDER "/model.safetensors", &error), FOV_ERR_FORMAT);
+    assert_non_null(strstr(error.message, "provenance"));
+    assert_int_equal(open_profile(folder_path(&place, "absent"), &error), FOV_ERR_IO);
+    assert_int_equal(open_profile(NULL, &error), FOV_ERR_IO);
+    assert_non_null(strstr(error.message, "foveate calibrate"));
+    const fov_session_options yoso = {.values = "regress", .attention = "yoso", .profile = folder_path(&place, "profile")};
+    fov_session *s = NULL;
+    assert_int_equal(fov_session_create(model, &yoso, &s, &error), FOV_ERR_UNSUPPORTED);
+}
+
+/* One bit of one weight makes another model. */
+static void test_other_weights(void **state) {
+    (void)state;
+    static const char *const names[] = {"config.json", "vocab.txt", "tokenizer_config.json", "model.safetensors"};
+    folder other;
+    folder_make(&other);
+    for (size_t i = 0; i < 4; i++) {
+        char path[600];
+        snprintf(path, sizeof path, "%s/%s", TINY_FOLDER, names[i]);
+        FILE *file = fopen(path, "rb");
+        assert_non_null(file);
+        static unsigned char data[12 << 20];
+        const size_t size = fread(data, 1, sizeof data, file);
+        fclose(file);
+        if (i == 3) data[size - 2] ^= 1;
+        folder_write(&other, names[i], data, size);
+    }
+    fov_model *second = NULL;
+    assert_ok(fov_model_load(other.path, NULL, &second, error));
+    const fov_session_options options = {.values = "poisson", .profile = folder_path(&place, "profile")};
+    fov_session *s = NULL;
+    fov_error error;
+    assert_int_equal(fov_session_create(second, &options, &s, &error), FOV_ERR_MISMATCH);
+    assert_non_null(strstr(error.message, "other weights"));
+    fov_model_free(second);
+    folder_remove(&other);
+}
+
+static void test_too_few(void **state) {
+    (void)state;
+    fov_calibration *c = NULL;
+    fov_error why;
+    bytes out = {0};
+    assert_ok(fov_calibration_create(model, NULL, &c, error));
+    assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_ARGUMENT);
+    assert_non_null(strstr(why.message, "needs 2048 tokens"));
+    assert_ok(fov_calibration_add(c, texts, 10, error));
+    fov_calibration_counts counts;
+    fov_calibration_get_counts(c, &counts);
+    assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_ARGUMENT);
+    char words[40];
+    snprintf(words, sizeof words, "about %zu such texts", (size_t)((2048 * 10 + counts.tokens - 1) / counts.tokens));
+    assert_non_null(strstr(why.message, words));
+    assert_int_equal(out.size, 0);
+    assert_int_equal(fov_calibration_add(c, NULL, 1, &why), FOV_ERR_ARGUMENT);
+    assert_int_equal(fov_calibration_add(NULL, texts, 1, &why), FOV_ERR_ARGUMENT);
+    assert_int_equal(fov_calibration_write(c, NULL, NULL, &why), FOV_ERR_ARGUMENT);
+    assert_ok(fov_calibration_add(c, texts, TEXTS, error));
+    out.stop = 100000;
+    assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_IO);
+    free(out.data);
+    fov_calibration_free(c);
+    fov_calibration_free(NULL);
+    const fov_calibration_options many = {.threads = 1000};
+    assert_int_equal(fov_calibration_create(model, &many, &c, &why), FOV_ERR_ARGUMENT);
+    assert_int_equal(fov_calibration_create(NULL, NULL, &c, &why), FOV_ERR_ARGUMENT);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_statistics),    cmocka_unit_test(test_estimators),
+        cmocka_unit_test(test_refused_profiles), cmocka_unit_test(test_other_weights), cmocka_unit_test(test_too_few),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,197 @@
+/* values_test.h: a value projection with a profile made from known moments, for tests of the calibrated estimators through the
+ * room's own interface; references in double. */
+#ifndef FOV_TESTS_VALUES_TEST_H
+#define FOV_TESTS_VALUES_TEST_H
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "kernels/gemm.h"
+#include "support/random.h"
+#include "values/regress_fit.h"
+#include "values/values.h"
+
+enum { VT_D = 72, VT_H = 3, VT_E = 10, VT_HE = VT_H * VT_E, VT_LEVELS = 4, VT_SUM = 16 + 32 + 48, VT_TOP = 48 };
+
+typedef struct vt_case {
+    test_rng rng;
+    double mix[VT_D][VT_D]; /* x = mean + mix z */
+    double c[VT_D][VT_D];
+    float mean[VT_D], covariance[VT_D * VT_D], share[VT_H];
+    float weight[VT_HE * VT_D], bias[VT_HE]; /* as in a checkpoint: [H * e, d] */
+    uint32_t level[VT_LEVELS], order[VT_H * VT_TOP];
+    float fits[VT_H * VT_SUM * VT_E], errors[VT_H * VT_LEVELS];
+    float *packed;
+    fov_value_profile profile;
+    fov_value_weights weights;
+} vt_case;
+
+static inline double vt_normal(test_rng *rng) {
+    const double u = (double)(test_bits(rng) >> 11) * 0x1p-53, v = (double)(test_bits(rng) >> 11) * 0x1p-53;
+    return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
+}
+
+static inline double vt_w(const vt_case *t, size_t head, size_t i, size_t c) {
+    return (double)t->weight[(head * VT_E + c) * VT_D + i];
+}
+
+/* Inputs of unequal, correlated features, and weights of unequal rows; the fits are the engine's. */
+static inline void vt_make(vt_case *t, uint64_t seed) {
+    const fov_kernels *kernels = fov_kernels_get(NULL);
+    t->rng.state = seed;
+    for (size_t i = 0; i < VT_D; i++) {
+        const double scale = i % 9 == 0 ? 3 : .2 + .1 * (double)(i % 5);
+        t->mean[i] = (float)vt_normal(&t->rng);
+        for (size_t k = 0; k < VT_D; k++) t->mix[i][k] = scale * (i == k ? 1 : k < 6 ? .5 * vt_normal(&t->rng) : 0);
+    }
+    for (size_t i = 0; i < VT_D; i++)
+        for (size_t k = 0; k < VT_D; k++) {
+            t->c[i][k] = 0;
+            for (size_t m = 0; m < VT_D; m++) t->c[i][k] += t->mix[i][m] * t->mix[k][m];
+            t->covariance[i * VT_D + k] = (float)t->c[i][k];
+        }
+    for (size_t o = 0; o < VT_HE; o++) {
+        t->bias[o] = (float)vt_normal(&t->rng);
+        for (size_t i = 0; i < VT_D; i++) t->weight[o * VT_D + i] = (float)(vt_normal(&t->rng) * (.2 + (double)(i % 7) / 5));
+    }
+    const uint32_t levels[VT_LEVELS] = {0, 16, 32, 48};
+    memcpy(t->level, levels, sizeof levels);
+    const size_t per_head = fov_packed_size(VT_E, VT_D);
+    t->packed = aligned_alloc(64, VT_H * per_head * sizeof(float));
+    double *scratch = malloc(fov_regress_fit_scratch(VT_D, VT_E, VT_TOP) * sizeof *scratch), w[VT_D * VT_E];
+    assert_true(t->packed && scratch);
+    for (size_t h = 0; h < VT_H; h++) {
+        t->share[h] = .5f + .5f * (float)h;
+        kernels->pack_t(t->weight + h * VT_E * VT_D, VT_D, VT_E, VT_D, t->packed + h * per_head);
+        for (size_t i = 0; i < VT_D * VT_E; i++) w[i] = vt_w(t, h, i / VT_E, i % VT_E);
+        const fov_regress_fit fit = {.width = VT_D,
+                                     .head_size = VT_E,
+                                     .covariance = &t->c[0][0],
+                                     .w = w,
+                                     .levels = VT_LEVELS,
+                                     .level = t->level,
+                                     .order = t->order + h * VT_TOP,
+                                     .weight = t->fits + h * VT_SUM * VT_E,
+                                     .error = t->errors + h * VT_LEVELS};
+        fov_regress_fit_run(&fit, scratch);
+    }
+    free(scratch);
+    t->profile = (fov_value_profile){.file = "test",
+                                     .mean = t->mean,
+                                     .covariance = t->covariance,
+                                     .share = t->share,
+                                     .levels = VT_LEVELS,
+                                     .level = t->level,
+                                     .order = t->order,
+                                     .regress_weight = t->fits,
+                                     .regress_error = t->errors};
+    t->weights = (fov_value_weights){
+        .width = VT_D, .heads = VT_H, .head_size = VT_E, .packed = t->packed, .bias = t->bias, .profile = &t->profile};
+}
+
+/* n inputs of the case's distribution. */
+static inline void vt_inputs(vt_case *t, float *x, size_t n) {
+    double z[VT_D];
+    for (size_t j = 0; j < n; j++) {
+        for (size_t i = 0; i < VT_D; i++) z[i] = vt_normal(&t->rng);
+        for (size_t i = 0; i < VT_D; i++) {
+            double sum = (double)t->mean[i];
+            for (size_t k = 0; k < VT_D; k++) sum += t->mix[i][k] * z[k];
+            x[j * VT_D + i] = (float)sum;
+        }
+    }
+}
+
+/* ||x - mu||^2 / tr C. */
+static inline double vt_distance(const vt_case *t, const float *x) {
+    double sum = 0, trace = 0;
+    for (size_t i = 0; i < VT_D; i++) {
+        sum += pow((double)x[i] - (double)t->mean[i], 2);
+        trace += (double)t->covariance[i * VT_D + i];
+    }
+    return sum / trace;
+}
+
+/* An estimator bound to the case. */
+typedef struct vt_bound {
+    fov_setting setting;
+    const fov_values_row *row;
+    void *tables;
+} vt_bound;
+
+static inline vt_bound vt_bind(const vt_case *t, const char *method) {
+    size_t count;
+    vt_bound b = {.tables = NULL};
+    const fov_method_info *const *infos = fov_values_infos(&count);
+    assert_int_equal(fov_setting_parse(&b.setting, infos, count, method, NULL), FOV_OK);
+    b.row = fov_values_row_of(&b.setting);
+    if (b.row->bind)
+        assert_int_equal(b.row->bind(&b.setting, &t->weights, fov_allocator_or_default(NULL), &b.tables, NULL), FOV_OK);
+    return b;
+}
+
+/* Run with a workspace of exactly the size asked for; returns the multiply-adds. */
+static inline double vt_run(const vt_case *t, const vt_bound *b, fov_values *v, unsigned threads) {
+    double done = 0;
+    size_t longest = 0;
+    for (size_t i = 0; i < v->texts; i++)
+        if (v->offsets[i + 1] - v->offsets[i] > longest) longest = v->offsets[i + 1] - v->offsets[i];
+    const fov_values_size size = {v->offsets[v->texts], v->texts, longest, VT_D, VT_H, VT_E, threads};
+    void *scratch = aligned_alloc(64, (b->row->workspace(&size) + 63) / 64 * 64);
+    float *gemm = aligned_alloc(64, (threads * fov_gemm_scratch() * sizeof(float) + 63) / 64 * 64);
+    assert_true(scratch && gemm);
+    v->ldx = VT_D;
+    v->ldv = VT_HE;
+    const fov_values_run run = {fov_kernels_get(NULL), &b->setting, &t->weights, b->tables, threads, scratch, gemm, &done};
+    b->row->forward(&run, v);
+    free(gemm);
+    free(scratch);
+    return done;
+}
+
+static inline void vt_release(vt_bound *b) {
+    fov_release(fov_allocator_or_default(NULL), b->tables);
+}
+
+/* The same bits for any batch and number of threads, and NaN kept to its own token. v holds `texts` texts with all that a run
+ * reads; rows of the batch are compared with each text's single run. */
+static inline void vt_check_reproducible(const vt_case *t, const vt_bound *b, const fov_values *v) {
+    const size_t n = v->offsets[v->texts];
+    float *all = malloc(n * VT_HE * sizeof *all), *one = malloc(n * VT_HE * sizeof *one),
+          *importance = malloc(VT_H * n * sizeof *one);
+    assert_true(all && one && importance);
+    for (unsigned threads = 1; threads <= 3; threads++) {
+        fov_values batch = *v;
+        batch.v = all;
+        vt_run(t, b, &batch, threads);
+        for (size_t text = 0; text < v->texts; text++) {
+            const size_t first = v->offsets[text], rows = v->offsets[text + 1] - first, offsets[] = {0, rows};
+            for (size_t h = 0; h < VT_H; h++)
+                memcpy(importance + h * rows, (v->col_energy ? v->col_energy : v->col_max) + h * n + first,
+                       rows * sizeof *importance);
+            fov_values single = *v;
+            single.texts = 1;
+            single.offsets = offsets;
+            single.hashes = v->hashes + text;
+            single.x = v->x + first * VT_D;
+            single.v = one;
+            single.col_energy = single.col_max = importance;
+            single.q_offsets = NULL;
+            vt_run(t, b, &single, 1);
+            assert_memory_equal(one, all + first * VT_HE, rows * VT_HE * sizeof *one);
+        }
+    }
+    free(importance);
+    free(one);
+    free(all);
+}
+
+#endif
