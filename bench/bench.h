@@ -54,7 +54,7 @@ typedef struct bench_peak {
 static inline void bench_peak_task(void *context, size_t index, unsigned thread) {
     bench_peak *p = context;
     uint64_t flops;
-    const float value = p->kernels->fma_loop(p->iterations, &flops);
+    const float value = p->kernels->fma_loop[FOV_TYPE_F32](p->iterations, &flops);
     if (index == 0 && thread == 0) p->keep = value;
     if (index == 0) p->flops = flops;
 }

@@ -1,40 +1,19 @@
 #!/usr/bin/env python3
-"""Write a BERT or DistilBERT classification checkpoint as an ONNX graph, with numpy and onnx alone.
+"""Write a BERT or DistilBERT checkpoint as an ONNX graph, with numpy and onnx alone.
 
-    onnx_export.py CHECKPOINT OUT.onnx
+    onnx_export.py CHECKPOINT OUT.onnx [--embed]
 
-Inputs: input_ids, attention_mask, token_type_ids (BERT only), all int64 [batch, tokens]; output: logits [batch, labels], f32.
+Inputs: input_ids, attention_mask, token_type_ids (BERT only), all int64 [batch, tokens]; output: logits [batch, labels], f32, or with
+--embed the mean of the real tokens' vectors [batch, width], scaled to length 1.
 The nodes are laid out as PyTorch's exporter would, so that onnxruntime's fusions (attention, skip + layer norm, gelu) know them.
 """
 import argparse
-import json
-import pathlib
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-ERF_GELU = ("gelu",)
-
-
-def read_safetensors(path):
-    """Every tensor of the file as f32."""
-    raw = np.memmap(path, np.uint8, "r")
-    size = int(raw[:8].view("<u8")[0])
-    header = json.loads(raw[8 : 8 + size].tobytes())
-    header.pop("__metadata__", None)
-    out = {}
-    for name, entry in header.items():
-        begin, end = (8 + size + offset for offset in entry["data_offsets"])
-        data = raw[begin:end].tobytes()
-        if entry["dtype"] == "BF16":
-            values = (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
-        elif entry["dtype"] in ("F32", "F16"):
-            values = np.frombuffer(data, {"F32": "<f4", "F16": "<f2"}[entry["dtype"]]).astype(np.float32)
-        else:
-            continue  # position_ids and the like
-        out[name] = values.reshape(entry["shape"])
-    return out
+from checkpoint import Checkpoint
 
 
 class Graph:
@@ -108,41 +87,43 @@ def layer(g, x, bias, n, prefix, heads, width, eps):
     return g.norm(g.add("Add", g.linear(inner, prefix + n["down"]), x), prefix + n["norm2"], eps)
 
 
-def build(folder):
-    folder = pathlib.Path(folder)
-    config = json.loads((folder / "config.json").read_text())
-    kind = config["model_type"]
-    if kind not in NAMES:
-        raise SystemExit(f"{folder}: model_type {kind!r} is not supported; bert and distilbert are")
-    pick = lambda a, b: config[a if kind == "bert" else b]
-    width, heads = pick("hidden_size", "dim"), pick("num_attention_heads", "n_heads")
-    layers, activation = pick("num_hidden_layers", "n_layers"), pick("hidden_act", "activation")
-    if activation not in ERF_GELU or config.get("attention"):
-        raise SystemExit(f"{folder}: only exact attention and the erf gelu are supported")
-    eps = config.get("layer_norm_eps", 1e-12)
-
-    g = Graph(read_safetensors(folder / "model.safetensors"))
-    x, bias, n = embeddings(g, kind, eps), mask(g), NAMES[kind]
-    for i in range(layers):
-        x = layer(g, x, bias, n, n["layer"].format(i), heads, width, eps)
+def classifier(g, kind, x):
     x = g.add("Gather", x, g.const(0, np.int64), axis=1)
     x = g.add("Tanh", g.linear(x, "bert.pooler.dense")) if kind == "bert" else g.add("Relu", g.linear(x, "pre_classifier"))
-    g.nodes.append(helper.make_node("Identity", [g.linear(x, "classifier")], ["logits"], name="logits"))
+    return g.linear(x, "classifier"), g.weights["classifier.weight"].shape[0]
 
-    inputs = ["input_ids", "attention_mask"] + (["token_type_ids"] if kind == "bert" else [])
-    labels = g.weights["classifier.weight"].shape[0]
+
+def mean(g, x, width):
+    real = g.add("Unsqueeze", g.add("Cast", "attention_mask", to=TensorProto.FLOAT), g.const([2], np.int64))
+    total = g.add("ReduceSum", g.add("Mul", x, real), g.const([1], np.int64), keepdims=0)
+    vector = g.add("Div", total, g.add("ReduceSum", real, g.const([1], np.int64), keepdims=0))
+    return g.add("Div", vector, g.add("ReduceL2", vector, axes=[1], keepdims=1)), width
+
+
+def build(folder, embed=False):
+    """The model, its heads and its width."""
+    c = Checkpoint(folder)
+    g = Graph(c.weights)
+    x, bias, n = embeddings(g, c.kind, c.eps), mask(g), NAMES[c.kind]
+    for i in range(c.layers):
+        x = layer(g, x, bias, n, n["layer"].format(i), c.heads, c.width, c.eps)
+    x, columns = mean(g, x, c.width) if embed else classifier(g, c.kind, x)
+    g.nodes.append(helper.make_node("Identity", [x], ["output"], name="output"))
+
+    inputs = ["input_ids", "attention_mask"] + (["token_type_ids"] if c.kind == "bert" else [])
     graph = helper.make_graph(
-        g.nodes, kind, [helper.make_tensor_value_info(i, TensorProto.INT64, ["batch", "tokens"]) for i in inputs],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", labels])], g.constants)
+        g.nodes, c.kind, [helper.make_tensor_value_info(i, TensorProto.INT64, ["batch", "tokens"]) for i in inputs],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, ["batch", columns])], g.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], producer_name="foveate-bench")
     model.ir_version = 8
     onnx.checker.check_model(model)
-    return model, heads, width
+    return model, c.heads, c.width
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("checkpoint")
     parser.add_argument("output")
+    parser.add_argument("--embed", action="store_true")
     arguments = parser.parse_args()
-    onnx.save(build(arguments.checkpoint)[0], arguments.output)
+    onnx.save(build(arguments.checkpoint, arguments.embed)[0], arguments.output)

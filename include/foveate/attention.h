@@ -1,7 +1,7 @@
 /* attention.h: attention and value estimators on raw buffers, for researchers and other engines.
  *
  * Letters: B texts, T tokens, H heads, D head size, d input features, N tokens of all texts. f32 throughout. Nothing here
- * allocates, except fov_projection_create; scratch is the caller's: ask *_workspace for its size, pass a block of at least that
+ * allocates, except the *_create functions; scratch is the caller's: ask *_workspace for its size, pass a block of at least that
  * size aligned to 64 bytes. Calls on distinct outputs and workspaces may run at the same time. A text's result is the same bits
  * whatever the other texts and the thread count are. Errors as in foveate.h.
  */
@@ -38,10 +38,15 @@ typedef struct fov_attention_problem {
     const uint64_t *hashes;  /* [B] key of each text's draws; NULL: the text's number */
     uint64_t seed;           /* of random methods */
     uint32_t layer;          /* part of the key; at most 65535 */
+    /* YOSO's convolution, 'yoso' only: [H, conv_width], or NULL: none. Query i also gets sum_c conv[h, c] v[t + c - conv_width /
+     * 2], t = i, or i + keys - queries when causal, over the keys that are there and that it sees. Gradients go through it to v;
+     * conv itself gets none. */
+    const float *conv;
+    size_t conv_width; /* odd; ignored where conv is NULL */
 } fov_attention_problem;
 
-/* Bytes of workspace for forward, weights and apply on this problem. Pointers to data are not read. FOV_ERR_UNSUPPORTED: causal,
- * but the method cannot be. */
+/* Bytes of workspace for forward, weights and apply on this problem. Pointers to data are not read. FOV_ERR_UNSUPPORTED: causal
+ * or conv, but the method cannot. */
 FOV_API fov_status fov_attention_workspace(const fov_attention_problem *problem, size_t *bytes, fov_error *error);
 
 /* Y, with the weights never stored: memory linear in T. A text without keys gives rows of zeros. */
@@ -69,6 +74,27 @@ typedef struct fov_attention_gradients {
 FOV_API fov_status fov_attention_backward_workspace(const fov_attention_problem *problem, size_t *bytes, fov_error *error);
 FOV_API fov_status fov_attention_backward(const fov_attention_problem *problem, const fov_attention_gradients *gradients,
                                           void *workspace, size_t bytes, fov_error *error);
+
+/* Causal Fastmax one position at a time, for decoding. The positions so far are kept as moments, so that memory and the time of a
+ * step do not grow with their number: D F floats a head (D rounded up to a multiple of 32), F = 1 + D for p = 1 and
+ * 1 + D + D (D + 1) / 2 for p = 2. */
+typedef struct fov_fastmax_stream fov_fastmax_stream;
+
+/* An empty stream of `heads` heads. `method`: "fastmax" with p, normalize (none or standardize) and block, how many positions are
+ * held back and then join the moments together (for p = 1 a small one, 16, is faster); form plays no part; NULL: "fastmax". scale
+ * as in fov_attention_problem. Free with fov_fastmax_stream_free. allocator NULL: C library. FOV_ERR_UNSUPPORTED: normalize=l2max,
+ * which needs all positions at once. */
+FOV_API fov_status fov_fastmax_stream_create(const char *method, size_t heads, size_t head_size, float scale,
+                                             const fov_allocator *allocator, fov_fastmax_stream **stream, fov_error *error);
+
+/* The next position: q, k, v [H, D] in, y [H, D] out: the row that fov_attention_forward gives it under `causal`, up to rounding. y
+ * may be q and must not overlap k or v. q and y both NULL: the position is only added. A NaN stays until the reset. Allocates
+ * nothing. One thread at a time per stream; streams are independent. FOV_ERR_ARGUMENT: a NULL; nothing was added. */
+FOV_API fov_status fov_fastmax_stream_step(fov_fastmax_stream *stream, const float *q, const float *k, const float *v, float *y,
+                                           fov_error *error);
+/* Forget all positions. NULL is allowed. */
+FOV_API void fov_fastmax_stream_reset(fov_fastmax_stream *stream);
+FOV_API void fov_fastmax_stream_free(fov_fastmax_stream *stream); /* NULL is allowed */
 
 /* A value projection V = X W^T + b bound to an estimator. Immutable; shared by threads. */
 typedef struct fov_projection fov_projection;

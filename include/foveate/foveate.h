@@ -141,8 +141,9 @@ typedef struct fov_model_info {
     size_t layers, heads, width, ffn_width, vocabulary, labels;
     size_t max_length; /* most tokens of one text, [CLS] and [SEP] included */
     uint64_t parameters;
-    size_t weight_bytes;   /* resident bytes of packed weights */
-    const char *dtype;     /* of the stored weights: "F32", "F16", "BF16" */
+    size_t weight_bytes;   /* resident bytes of weights */
+    const char *stored;    /* dtype of the weights in the file: "F32", "F16", "BF16" */
+    const char *dtype;     /* of the layers' weights in memory: "f32", "bf16", "int8" */
     const char *attention; /* default method strings, from config.json */
     fov_pooling pooling;   /* default for fov_embed */
     int normalize;         /* default for fov_embed */
@@ -153,11 +154,14 @@ typedef struct fov_model_options {
     const fov_allocator *allocator; /* NULL: C library; copied */
     unsigned threads;               /* 1..256, for packing the weights; 0: default of the machine */
     const char *name;               /* NULL: last component of the folder */
+    const char *dtype;              /* what the layers' weights are held and multiplied in: "f32", "bf16", "int8"; NULL: "f32".
+                                       Sums, softmax, norms, embeddings and heads are f32 always */
 } fov_model_options;
 
 /* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a
- * sentence-transformers folder (modules.json). Weights are packed once; the mapped file is not kept resident beside them.
- * The caller frees *model with fov_model_free, after every session that uses it. */
+ * sentence-transformers folder (modules.json). Weights are packed once; no file stays open, and what becomes
+ * of them later does not touch the model. A file that is written to while it is being loaded is refused: FOV_ERR_IO. The caller
+ * frees *model with fov_model_free, after every session that uses it. */
 FOV_API fov_status fov_model_load(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error);
 
 /* The same from memory; buffers are borrowed for the life of the model. tokenizer_config may be NULL. */
@@ -175,13 +179,20 @@ FOV_API void fov_model_free(fov_model *model); /* NULL is allowed */
 /* Facts about a model. Owned by the model. */
 FOV_API const fov_model_info *fov_model_get_info(const fov_model *model);
 
+/* A hash of all that decides the model's results: configuration, vocabulary, weights; not of names, places or times. Tells whether
+ * stored results are still this model's. Reads every weight at each call. */
+FOV_API uint64_t fov_model_hash(const fov_model *model);
+
 /* Name of label `index` (config's id2label, else "LABEL_i"), or NULL past the end. Owned by the model. */
 FOV_API const char *fov_model_label(const fov_model *model, size_t index);
 
 /* The text of a token id as the vocabulary has it, or NULL when out of range. Owned by the model. */
 FOV_API const char *fov_model_token(const fov_model *model, int32_t id);
 
-/* ---- sessions ---- */
+/* ---- sessions ----
+ *
+ * After an error of a call on texts, what its outputs hold is not to be used: some texts are done, the longest first, others are
+ * not, and which is not told. Statistics count what was done. The session can be used again, without the text that was refused. */
 
 typedef struct fov_session fov_session;
 
@@ -192,7 +203,6 @@ typedef struct fov_session_options {
     const char *attention; /* "dense", ...; NULL: the checkpoint's own */
     const char *values;    /* "exact", "mca:alpha=.2", ...; NULL: "exact" */
     const char *ffn;       /* "exact", ...; NULL: "exact" */
-    const char *dtype;     /* "f32"; NULL: "f32" */
     size_t batch_tokens;   /* tokens in flight; 0: 4096. Never changes a result */
     size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3 (for pairs 4), at most the limit */
     fov_pooling pooling;   /* for fov_embed; 0: the model's */
@@ -209,6 +219,10 @@ FOV_API void fov_session_free(fov_session *session); /* NULL is allowed */
 /* The settings in force, with every parameter written out, e.g. "mca:alpha=0.2,length=real,draws=shared". */
 FOV_API const char *fov_session_method(const fov_session *session, fov_place place);
 
+/* The attention of the path that fov_stats calls exact: the checkpoint's own in its exact form, e.g. "window:w=256"; "dense" where
+ * the checkpoint names a method that this library lacks. Whatever the session's own attention. */
+FOV_API const char *fov_session_baseline(const fov_session *session);
+
 /* One text, or a pair when b is not NULL. UTF-8; need not be NUL-terminated. Invalid bytes count as U+FFFD. */
 typedef struct fov_text {
     const char *a, *b;
@@ -223,8 +237,9 @@ typedef struct fov_text_info {
 } fov_text_info;
 
 /* Multiply-adds and seconds of the calls since the last fov_session_reset_stats. "values" is the value projection X Wv.
- * done: what was computed. exact: the exact ragged path with every row computed (real), or with every text padded to
- * 128 tokens, or the N of padded:N (padded: the papers' convention, where padding is part of the baseline). */
+ * done: what was computed. exact: the exact ragged path with every row computed and the attention that fov_session_baseline names
+ * (real), or with every text padded to 128 tokens, or the N of padded:N (padded: the papers' convention, where padding is part of
+ * the baseline). */
 typedef struct fov_stats {
     uint64_t texts, tokens, truncated_texts, invalid_texts;
     double values_done_real, values_exact_real;
@@ -241,13 +256,11 @@ typedef int (*fov_progress)(void *context, size_t done, size_t total);
 FOV_API void fov_session_set_progress(fov_session *session, fov_progress progress, void *context);
 
 /* Logits [count, labels] of texts; info [count] or NULL. The model needs a classification or regression head. Texts are
- * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. On an error logits and info may be
- * written in part. */
+ * sorted by length and batched inside; a text's logits do not depend on the others, bit for bit. */
 FOV_API fov_status fov_classify(fov_session *session, const fov_text *texts, size_t count, float *logits, fov_text_info *info,
                                 fov_error *error);
 
-/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. On an error both may be
- * written in part. */
+/* Vectors [count, C] of texts, pooled and perhaps normalised as the session says; info [count] or NULL. */
 FOV_API fov_status fov_embed(fov_session *session, const fov_text *texts, size_t count, float *vectors, fov_text_info *info,
                              fov_error *error);
 

@@ -26,29 +26,49 @@ static size_t rows_of(const size_t *offsets, size_t uniform, size_t text) {
     return offsets ? offsets[text + 1] - offsets[text] : uniform;
 }
 
+/* What some methods, or some settings of one, cannot. */
+static fov_status check_row(const fov_attention_problem *p, const fov_attention_row *row, const fov_setting *setting,
+                            fov_error *error) {
+    const char *where = "fov_attention_problem", *name = row->info.name;
+    if (p->causal && row->can_be_causal && !row->can_be_causal(setting))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' with these parameters looks at all keys, so it cannot be causal",
+                        name);
+    if (p->conv && !row->convolves)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no convolution; conv must be NULL", name);
+    if (p->conv && p->conv_width % 2 == 0)
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "conv_width must be odd, not %zu", p->conv_width);
+    return FOV_OK;
+}
+
 static fov_status check(const fov_attention_problem *p, prepared *r, bool backward, fov_error *error) {
     const char *where = "fov_attention_problem";
     if (!p) return fov_fail(error, FOV_ERR_ARGUMENT, where, "problem must not be NULL");
     if (!p->heads || !p->head_size) return fov_fail(error, FOV_ERR_ARGUMENT, where, "heads and head_size must not be 0");
     if (p->threads > FOV_MAX_THREADS)
-        return fov_fail(error, FOV_ERR_ARGUMENT, where, "%u threads; at most %d", p->threads, FOV_MAX_THREADS);
-    if (p->layer > 0xffff) return fov_fail(error, FOV_ERR_ARGUMENT, where, "layer %u; at most 65535", (unsigned)p->layer);
+        return fov_fail(error, FOV_ERR_ARGUMENT, where,
+                        "%u threads are too many; give at most %d, or 0 for what the machine offers", p->threads, FOV_MAX_THREADS);
+    if (p->layer > 0xffff)
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "layer %u is too high; give at most 65535", (unsigned)p->layer);
     if (!(p->scale >= 0) || isinf(p->scale))
         return fov_fail(error, FOV_ERR_ARGUMENT, where, "scale must be finite and not negative");
     for (size_t b = 0; b < p->texts; b++)
         if ((p->q_offsets && p->q_offsets[b] > p->q_offsets[b + 1]) || (p->k_offsets && p->k_offsets[b] > p->k_offsets[b + 1]))
-            return fov_fail(error, FOV_ERR_ARGUMENT, where, "offsets of text %zu decrease", b);
+            return fov_fail(error, FOV_ERR_ARGUMENT, where, "offsets of text %zu decrease; they must not", b);
     size_t count;
     const fov_method_info *const *infos = fov_attention_infos(&count);
     fov_status status = fov_setting_parse(&r->setting, infos, count, p->method ? p->method : "dense", error);
     if (status) return status;
     r->row = fov_attention_row_of(&r->setting);
     if (p->causal && !(r->row->info.flags & FOV_METHOD_CAUSAL))
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention cannot be causal", r->row->info.name);
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention cannot be causal; 'foveate methods' says which can",
+                        r->row->info.name);
     if (backward && !r->row->backward)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no backward pass", r->row->info.name);
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' attention has no backward pass; 'foveate methods' says which have",
+                        r->row->info.name);
     r->kernels = fov_kernels_get(error);
     if (!r->kernels) return FOV_ERR_UNSUPPORTED;
+    status = check_row(p, r->row, &r->setting, error);
+    if (status) return status;
     r->threads = p->threads ? p->threads : fov_threads_default();
     for (size_t b = 0; b < p->texts; b++) {
         size_t keys = rows_of(p->k_offsets, p->keys, b), queries = rows_of(p->q_offsets, p->queries, b);
@@ -115,7 +135,9 @@ static fov_status prepare(const fov_attention_problem *p, prepared *r, bool back
         return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "must be aligned to %d bytes and not NULL", FOV_ALIGN);
     fov_arena arena = {workspace, 0, bytes, false};
     size_t need = carve(&arena, p, r, backward);
-    if (arena.overflow) return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "%zu bytes given, %zu needed", bytes, need);
+    if (arena.overflow)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "%zu bytes given, but %zu are needed; ask fov_attention_workspace",
+                        bytes, need);
     size_t cells = 0;
     r->q_offsets[0] = p->q_offsets ? p->q_offsets[0] : 0;
     r->k_offsets[0] = p->k_offsets ? p->k_offsets[0] : 0;
@@ -150,6 +172,7 @@ static fov_status prepare(const fov_attention_problem *p, prepared *r, bool back
                                  .scale = p->scale > 0 ? p->scale : 1 / sqrtf((float)p->head_size),
                                  .causal = p->causal != 0,
                                  .key_mask = p->key_mask,
+                                 .layer = {.conv = p->conv, .conv_width = p->conv ? p->conv_width : 0},
                                  .hashes = r->hashes,
                                  .seed = p->seed,
                                  .layer_number = p->layer};
@@ -169,7 +192,8 @@ static fov_status need_weights(const prepared *r, fov_error *error) {
         return fov_fail(error, FOV_ERR_UNSUPPORTED, r->row->info.name,
                         "'%s' attention stores its weights in a form of its own; use fov_attention_forward", r->row->info.name);
     if (r->row->weights) return FOV_OK;
-    return fov_fail(error, FOV_ERR_UNSUPPORTED, r->row->info.name, "'%s' attention never forms weights", r->row->info.name);
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, r->row->info.name, "'%s' attention never forms weights; use fov_attention_forward",
+                    r->row->info.name);
 }
 
 fov_status fov_attention_forward(const fov_attention_problem *p, void *workspace, size_t bytes, fov_error *error) {

@@ -31,7 +31,7 @@ static void peak_task(void *context, size_t index, unsigned thread) {
     (void)thread;
     peak_job *job = context;
     uint64_t flops;
-    job->sink[index] = job->kernels->fma_loop(job->iterations, &flops);
+    job->sink[index] = job->kernels->fma_loop[FOV_TYPE_F32](job->iterations, &flops);
 }
 
 static double seconds_of(peak_job *job, unsigned threads) {
@@ -46,7 +46,7 @@ double fov_machine_peak_f32(unsigned threads, double seconds) {
     if (!threads || threads > FOV_MAX_THREADS) threads = fov_threads_default();
     if (!(seconds > 0)) seconds = .2;
     uint64_t flops;
-    job.kernels->fma_loop(1, &flops);
+    job.kernels->fma_loop[FOV_TYPE_F32](1, &flops);
     seconds_of(&job, threads); /* threads start, clocks rise */
     double once = seconds_of(&job, threads), best = 0;
     job.iterations = (uint64_t)((double)job.iterations * seconds / (5 * (once > 1e-9 ? once : 1e-9))) + 1;

@@ -45,7 +45,7 @@ fov_status fov_projection_create(const char *method, const float *weight, const 
     if (!kernels) return FOV_ERR_UNSUPPORTED;
     allocator = fov_allocator_or_default(allocator);
     fov_projection *p = fov_alloc_zero(allocator, sizeof *p);
-    if (!p) return fov_fail(error, FOV_ERR_MEMORY, where, "out of memory");
+    if (!p) return fov_fail(error, FOV_ERR_MEMORY, where, "out of memory" FOV_MEND_MEMORY);
     p->allocator = *allocator;
     p->kernels = kernels;
     p->setting = setting;
@@ -83,13 +83,16 @@ static fov_status carve(const fov_projection *p, const fov_projection_problem *q
         return fov_fail(error, FOV_ERR_ARGUMENT, where, "projection, problem and offsets must not be NULL");
     if (q->offsets[0]) return fov_fail(error, FOV_ERR_ARGUMENT, where, "offsets must start at 0");
     if (q->threads > FOV_MAX_THREADS)
-        return fov_fail(error, FOV_ERR_ARGUMENT, where, "%u threads; at most %d", q->threads, FOV_MAX_THREADS);
+        return fov_fail(error, FOV_ERR_ARGUMENT, where,
+                        "%u threads are too many; give at most %d, or 0 for what the machine offers", q->threads, FOV_MAX_THREADS);
     size_t longest = 0;
     for (size_t b = 0; b < q->texts; b++) {
-        if (q->offsets[b] > q->offsets[b + 1]) return fov_fail(error, FOV_ERR_ARGUMENT, where, "offsets of text %zu decrease", b);
+        if (q->offsets[b] > q->offsets[b + 1])
+            return fov_fail(error, FOV_ERR_ARGUMENT, where, "offsets of text %zu decrease; they must not", b);
         if (q->offsets[b + 1] - q->offsets[b] > longest) longest = q->offsets[b + 1] - q->offsets[b];
     }
-    if (q->offsets[q->texts] > UINT32_MAX) return fov_fail(error, FOV_ERR_ARGUMENT, where, "more than 2^32 - 1 tokens");
+    if (q->offsets[q->texts] > UINT32_MAX)
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "more than 2^32 - 1 tokens; give fewer texts at once");
     s->threads = q->threads ? q->threads : fov_threads_default();
     fov_values_size size = {.tokens = q->offsets[q->texts],
                             .texts = q->texts,
@@ -122,7 +125,9 @@ fov_status fov_projection_run(const fov_projection *p, const fov_projection_prob
         return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "must be aligned to %d bytes and not NULL", FOV_ALIGN);
     fov_status status = carve(p, q, &arena, &s, error);
     if (status) return status;
-    if (arena.overflow) return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "%zu bytes given, %zu needed", bytes, arena.used);
+    if (arena.overflow)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "workspace", "%zu bytes given, but %zu are needed; ask fov_projection_workspace",
+                        bytes, arena.used);
     if (q->offsets[q->texts] && (!q->x || !q->v)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "x and v must not be NULL");
     if ((p->row->needs_max && !q->col_max) || (p->row->needs_energy && !q->col_energy))
         return fov_fail(error, FOV_ERR_ARGUMENT, where, "'%s' needs importance: %s must not be NULL", p->row->info.name,

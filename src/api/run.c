@@ -12,7 +12,7 @@ static fov_status check_texts(const char *call, const fov_session *s, const fov_
         return fov_fail(error, FOV_ERR_ARGUMENT, call, "session, texts and output must not be NULL");
     for (size_t i = 0; i < count; i++)
         if ((!texts[i].a && texts[i].a_size) || (!texts[i].b && texts[i].b_size))
-            return fov_fail(error, FOV_ERR_ARGUMENT, call, "text %zu is NULL but has a size", i);
+            return fov_fail(error, FOV_ERR_ARGUMENT, call, "text %zu is NULL but has a size; give it bytes, or size 0", i);
     return FOV_OK;
 }
 
@@ -72,7 +72,9 @@ fov_status fov_tokenize(fov_session *s, const fov_text *text, int32_t *ids, uint
                         fov_text_info *info, fov_error *error) {
     fov_status status = check_texts("fov_tokenize", s, text, 1, count, error);
     if (status) return status;
-    if (capacity && !ids) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_tokenize", "ids is NULL but capacity is %zu", capacity);
+    if (capacity && !ids)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "fov_tokenize", "ids is NULL but capacity is %zu; give it room, or capacity 0",
+                        capacity);
     fov_encoding e;
     status = fov_tokenizer_encode(s->model->tokenizer, &s->tokens, &s->model->allocator, text->a, text->a_size, text->b,
                                   text->b_size, s->max_length, &e, error);
@@ -111,22 +113,25 @@ fov_status fov_fill_mask(fov_session *s, const fov_text *text, size_t top, fov_c
     if (status) return status;
     if (!masks || !top) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_fill_mask", "masks must not be NULL, top not 0");
     if (s->model->head != FOV_HEAD_MASKED_LM)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name, "the model has no masked-LM head (its class is '%s')",
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name,
+                        "the model has no masked-LM head (its class is '%s'); load one of a ...ForMaskedLM class",
                         s->model->config.architecture);
     if (top > s->model->config.vocabulary)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "top", "%zu is more than the vocabulary of %zu", top, s->model->config.vocabulary);
+        return fov_fail(error, FOV_ERR_ARGUMENT, "top", "%zu is more than the vocabulary of %zu; ask for fewer", top,
+                        s->model->config.vocabulary);
     single one;
     if ((status = tokenize_single(s, text, &one, error))) return status;
     size_t count = one.offsets[1], found = 0, row_offsets[2];
     uint32_t *rows = fov_buffer_reserve(&s->order, &s->model->allocator, fov_mul(count, sizeof *rows));
-    if (!rows) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory");
+    if (!rows) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory" FOV_MEND_MEMORY);
     int32_t mask = fov_tokenizer_special(s->model->tokenizer).mask;
     for (size_t i = 0; i < count; i++)
         if (one.batch.ids[i] == mask) rows[found++] = (uint32_t)i;
     if (!found)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "text", "there is no %s in the text",
+        return fov_fail(error, FOV_ERR_ARGUMENT, "text", "there is no %s in the text; put one where a word is sought",
                         mask < 0 ? "mask token in the vocabulary and so none" : fov_model_token(s->model, mask));
-    if (found > *masks) return fov_fail(error, FOV_ERR_ARGUMENT, "text", "%zu masks, but room for %zu", found, *masks);
+    if (found > *masks)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "text", "%zu masks, but room for %zu; give more room", found, *masks);
     row_offsets[0] = 0;
     row_offsets[1] = found;
     one.batch.rows = FOV_ROWS_LIST;
@@ -144,12 +149,13 @@ fov_status fov_tag(fov_session *s, const fov_text *text, float *logits, size_t *
     if (status) return status;
     if (!tokens) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_tag", "tokens must not be NULL");
     if (s->model->head != FOV_HEAD_TOKENS)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name, "the model does not label tokens (its class is '%s')",
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name,
+                        "the model does not label tokens (its class is '%s'); load one of a ...ForTokenClassification class",
                         s->model->config.architecture);
     single one;
     if ((status = tokenize_single(s, text, &one, error))) return status;
     if (one.offsets[1] > *tokens)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "tokens", "%zu tokens, but room for %zu", one.offsets[1], *tokens);
+        return fov_fail(error, FOV_ERR_ARGUMENT, "tokens", "%zu tokens, but room for %zu; give more room", one.offsets[1], *tokens);
     one.batch.rows = FOV_ROWS_ALL;
     const float *hidden;
     if ((status = fov_encoder_run(s->encoder, &one.batch, &hidden, &s->stats, NULL, NULL, error))) return status;
@@ -166,7 +172,7 @@ fov_status fov_explain(fov_session *s, const fov_text *text, fov_explanation *ex
     size_t layers = s->model->config.layers, cells = layers * one.offsets[1],
            labels = s->model->head == FOV_HEAD_TOKENS ? 0 : s->model->info.labels;
     float *block = fov_buffer_reserve(&s->trace, &s->model->allocator, fov_mul(fov_add(2 * cells, labels), sizeof *block));
-    if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory");
+    if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory" FOV_MEND_MEMORY);
     /* A second encoder that stores weights whatever the estimator: explaining is rare, so its memory is not kept. */
     fov_encoder_settings settings = s->settings;
     settings.trace = true;

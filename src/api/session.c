@@ -33,14 +33,16 @@ static fov_status parse_methods(fov_session *s, const fov_session_options *o, fo
 }
 
 static fov_status check_options(fov_session *s, const fov_session_options *o, fov_error *error) {
-    if (o->dtype && strcmp(o->dtype, "f32"))
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, o->dtype, "dtype must be f32: other types are not implemented");
     if (o->threads > FOV_MAX_THREADS)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "threads", "%u threads; at most %d", o->threads, FOV_MAX_THREADS);
+        return fov_fail(error, FOV_ERR_ARGUMENT, "threads",
+                        "%u threads are too many; give at most %d, or 0 for what the machine offers", o->threads, FOV_MAX_THREADS);
     if (o->max_length && (o->max_length < 3 || o->max_length > s->model->max_length))
-        return fov_fail(error, FOV_ERR_ARGUMENT, "max_length", "%zu is outside [3, %zu], the model's limit", o->max_length,
+        return fov_fail(error, FOV_ERR_ARGUMENT, "max_length",
+                        "%zu is outside [3, %zu], the model's limit; give one inside, or 0 for the limit", o->max_length,
                         s->model->max_length);
-    if ((unsigned)o->pooling > FOV_POOLING_CLS) return fov_fail(error, FOV_ERR_ARGUMENT, "pooling", "unknown pooling");
+    if ((unsigned)o->pooling > FOV_POOLING_CLS)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "pooling", "%d is no pooling; give FOV_POOLING_MEAN, FOV_POOLING_CLS or 0",
+                        (int)o->pooling);
     s->max_length = o->max_length ? o->max_length : s->model->max_length;
     s->pooling = o->pooling ? o->pooling : s->model->info.pooling;
     s->normalize = o->normalize ? o->normalize > 0 : s->model->info.normalize;
@@ -50,7 +52,8 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
     s->settings.longest = s->max_length;
     s->settings.batch_tokens = o->batch_tokens ? o->batch_tokens : 4096;
     if (s->settings.batch_tokens > (size_t)1 << 24)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "batch_tokens", "%zu is more than 16777216", o->batch_tokens);
+        return fov_fail(error, FOV_ERR_ARGUMENT, "batch_tokens", "%zu is more than 16777216; give less, or 0 for 4096",
+                        o->batch_tokens);
     if (s->settings.batch_tokens < s->max_length) s->settings.batch_tokens = s->max_length;
     if (s->settings.batch_tokens < MIN_BATCH_TOKENS) s->settings.batch_tokens = MIN_BATCH_TOKENS;
     return FOV_OK;
@@ -60,7 +63,7 @@ fov_status fov_session_create(const fov_model *model, const fov_session_options 
     static const fov_session_options defaults;
     if (!model || !session) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_session_create", "model and session must not be NULL");
     fov_session *s = fov_alloc_zero(&model->allocator, sizeof *s);
-    if (!s) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
+    if (!s) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory" FOV_MEND_MEMORY);
     s->model = model;
     const fov_session_options *o = options ? options : &defaults;
     fov_status status = check_options(s, o, error);
@@ -70,6 +73,7 @@ fov_status fov_session_create(const fov_model *model, const fov_session_options 
         fov_session_free(s);
         return status;
     }
+    fov_setting_format(fov_encoder_baseline(s->encoder), s->baseline, sizeof s->baseline);
     *session = s;
     return FOV_OK;
 }
@@ -86,6 +90,10 @@ void fov_session_free(fov_session *s) {
 
 const char *fov_session_method(const fov_session *s, fov_place place) {
     return (unsigned)place < 3 ? s->methods[place] : "";
+}
+
+const char *fov_session_baseline(const fov_session *s) {
+    return s->baseline;
 }
 
 void fov_session_get_stats(const fov_session *s, fov_stats *stats) {
@@ -119,7 +127,8 @@ fov_status fov_session_tokenize(fov_session *s, const fov_text *texts, size_t co
     const fov_allocator *allocator = &s->model->allocator;
     double start = fov_seconds();
     fov_text_span *spans = fov_buffer_reserve(&s->spans, allocator, fov_mul(count, sizeof *spans));
-    if (!spans || count > UINT32_MAX) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for %zu texts", count);
+    if (!spans || count > UINT32_MAX)
+        return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for %zu texts; give fewer at once", count);
     size_t total = 0;
     for (size_t i = 0; i < count; i++) {
         fov_encoding e;
@@ -127,7 +136,8 @@ fov_status fov_session_tokenize(fov_session *s, const fov_text *texts, size_t co
                                                  texts[i].b, texts[i].b_size, s->max_length, &e, error);
         if (status) return status;
         if (!grow(&s->ids, allocator, total, e.count, sizeof(int32_t)) || !grow(&s->types, allocator, total, e.count, 1))
-            return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for the ids of %zu texts", count);
+            return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for the ids of %zu texts; give fewer at once",
+                            count);
         memcpy((int32_t *)s->ids.block + total, e.ids, e.count * sizeof(int32_t));
         memcpy((uint8_t *)s->types.block + total, e.types, e.count);
         spans[i] = (fov_text_span){total, (uint32_t)e.count};
@@ -146,7 +156,7 @@ fov_status fov_session_tokenize(fov_session *s, const fov_text *texts, size_t co
 static fov_status sort_by_length(fov_session *s, size_t count, uint32_t **order, fov_error *error) {
     size_t lengths = s->max_length + 2;
     uint32_t *block = fov_buffer_reserve(&s->order, &s->model->allocator, fov_mul(fov_add(count, lengths), sizeof *block));
-    if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for %zu texts", count);
+    if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory for %zu texts; give fewer at once", count);
     const fov_text_span *spans = s->spans.block;
     uint32_t *start = block + count;
     memset(start, 0, lengths * sizeof *start);
@@ -201,7 +211,8 @@ fov_status fov_session_run(fov_session *s, size_t count, const fov_emit *emit, f
     fov_arena arena = {0};
     size_t bytes = carve(&arena, s, emit->outputs, &a);
     arena = (fov_arena){fov_buffer_reserve(&s->batch, &s->model->allocator, bytes), 0, bytes, false};
-    if (!arena.block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory: a batch needs %zu bytes", bytes);
+    if (!arena.block)
+        return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory: a batch needs %zu bytes; lower batch_tokens", bytes);
     carve(&arena, s, emit->outputs, &a);
     for (size_t done = 0; done < count;) {
         size_t texts = fill(s, order + done, count - done, &a);

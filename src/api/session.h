@@ -11,7 +11,7 @@ struct fov_session {
     size_t max_length;
     fov_pooling pooling;
     bool normalize;
-    char methods[3][FOV_SETTING_TEXT];
+    char methods[3][FOV_SETTING_TEXT], baseline[FOV_SETTING_TEXT];
     fov_stats stats;
     fov_progress progress;
     void *progress_context;

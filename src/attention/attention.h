@@ -92,12 +92,19 @@ typedef struct fov_attention_weight_set {
 
 typedef struct fov_attention_row {
     fov_method_info info;
+    bool convolves; /* layer.conv is added to Y */
+    /* Whether this setting can be causal, where the flags say that the method can; NULL: every setting. */
+    bool (*can_be_causal)(const fov_setting *setting);
     size_t (*workspace)(const fov_setting *setting, const fov_attention_size *size); /* bytes, of forward, weights and apply */
     void (*forward)(const fov_attention_run *run, const fov_attention *problem);
     /* Multiply-adds of one text and head, all of forward. */
     double (*cost)(const fov_setting *setting, size_t queries, size_t keys, size_t head_size);
     /* Multiply-adds of what the layer adds, all texts and heads; NULL: nothing. */
     double (*layer_cost)(const fov_setting *setting, const fov_attention *problem);
+    /* Turn a setting into the method's own exact form, where that has parameters of its own (YOSO: no hashes); NULL: it is. */
+    void (*exact_form)(fov_setting *setting);
+    /* Whether an output needs q, k or v: Longformer's global rows do not. NULL: yes. */
+    bool (*reads_local)(const fov_setting *setting, const fov_attention *problem);
     /* Floats of the stored weights of one text and head; NULL: queries * keys. */
     size_t (*weight_floats)(const fov_setting *setting, size_t globals, size_t queries, size_t keys);
     /* Softmax family only, else NULL. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "attention/fastmax.h"
+#include "attention/fastmax_stream.h"
 #include "core/threads.h"
 
 enum { FORM_AUTO, FORM_PAIRS, FORM_MOMENTS };
@@ -89,8 +90,7 @@ static size_t visible(const fov_fastmax_keys *keys, size_t last) {
     return n;
 }
 
-/* sums, g and seen of the rows += those of a block of keys, pair by pair. */
-static void add_pairs(const fov_fastmax_task *t, const fov_fastmax_keys *keys) {
+void fov_fastmax_add_pairs(const fov_fastmax_task *t, const fov_fastmax_keys *keys) {
     const fov_fastmax_rows *r = &t->s.rows;
     const size_t d = t->f.d, ld = t->f.block;
     if (!keys->n) return;
@@ -133,7 +133,7 @@ static void add_moments(const fov_fastmax_task *t, const fov_fastmax_keys *keys)
     fov_fastmax_moments_add(&t->f, t->kernels, keys->rows, NULL, keys->packed_v, keys->n, &t->s);
 }
 
-static void read_moments(const fov_fastmax_task *t) {
+void fov_fastmax_read_moments(const fov_fastmax_task *t) {
     const fov_fastmax_rows *r = &t->s.rows;
     fov_fastmax_moments_read(&t->f, t->kernels, r->q, r->n, r->sums, r->g, &t->s);
     for (size_t i = 0; i < r->n; i++) r->seen[i] = t->s.moments.z[0];
@@ -153,7 +153,7 @@ static void run_pairs(fov_fastmax_task *t) {
     for (size_t first = 0; first < t->h.keys; first = t->s.keys[blocks++].end) fov_fastmax_load_keys(t, first, &t->s.keys[blocks]);
     for (size_t o = 0; o < t->h.outputs; o += t->s.rows.n) {
         fov_fastmax_load_rows(t, o, 0, SIZE_MAX);
-        for (size_t b = 0; b < blocks; b++) add_pairs(t, &t->s.keys[b]);
+        for (size_t b = 0; b < blocks; b++) fov_fastmax_add_pairs(t, &t->s.keys[b]);
         write_rows(t, o);
     }
 }
@@ -167,7 +167,7 @@ static void run_moments(fov_fastmax_task *t) {
     }
     for (size_t o = 0; o < t->h.outputs; o += t->s.rows.n) {
         fov_fastmax_load_rows(t, o, 0, SIZE_MAX);
-        read_moments(t);
+        fov_fastmax_read_moments(t);
         write_rows(t, o);
     }
 }
@@ -189,8 +189,8 @@ static void run_causal_moments(fov_fastmax_task *t) {
         const bool none = last == SIZE_MAX;
         fov_fastmax_load_rows(t, o, none ? SIZE_MAX : keys->first, none ? SIZE_MAX : keys->end - 1);
         if (!none) {
-            read_moments(t);
-            add_pairs(t, keys);
+            fov_fastmax_read_moments(t);
+            fov_fastmax_add_pairs(t, keys);
         }
         write_rows(t, o);
     }
@@ -263,9 +263,10 @@ const fov_attention_row fov_attention_fastmax = {
              .place = FOV_PLACE_ATTENTION,
              .help = "a polynomial of order p in place of exp: linear in the length of a text",
              .citation = "Gerami et al., FAST: Factorizable Attention for Speeding up Transformers, arXiv 2402.07901, 2024",
-             .flags = FOV_METHOD_HAS_BACKWARD,
+             .flags = FOV_METHOD_HAS_BACKWARD | FOV_METHOD_CAUSAL,
              .param_count = sizeof params / sizeof *params,
              .params = params},
+    .can_be_causal = fov_fastmax_streams,
     .workspace = workspace,
     .forward = forward,
     .cost = cost,

@@ -107,6 +107,9 @@ void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, 
                               const fov_fastmax_scratch *s);
 /* dx[c] += sum over features of gradient times the derivative of phi(x) by x[c]. */
 void fov_fastmax_pull(const fov_fastmax *f, const float *x, const float *gradient, float *dx);
+/* fastmax.c: sums, g and seen of the rows at work += those of a block of keys, pair by pair; or = those of the moments. */
+void fov_fastmax_add_pairs(const fov_fastmax_task *t, const fov_fastmax_keys *keys);
+void fov_fastmax_read_moments(const fov_fastmax_task *t);
 /* p = 2 has g >= keys / 2; p = 1 may have any: whether it is all rounding, and g kept from 0 with its sign. */
 bool fov_fastmax_lost(float g, float keys);
 float fov_fastmax_guarded(float g, float keys);

@@ -16,36 +16,36 @@
 #include "core/threads.h"
 
 enum { P_W };
-enum { ROWS = 64 }; /* two panels, so that with w a multiple of 64 a block computes w + 64 columns for the w + 1 that a row needs */
+enum { ROWS = FOV_WINDOW_ROWS };
 
 static const fov_param_info params[] = {
     {"w", FOV_PARAM_INT, 1, 1000000, 0, 256, NULL, "window: keys at most w / 2 (rounded down) before and after the query"},
 };
 
-typedef struct span {
-    size_t lo, hi;
-} span;
-
-/* Keys of the band of a block of positions. */
-static span span_of(size_t half, bool causal, size_t position, size_t keys) {
-    const size_t start = position / ROWS * ROWS, lo = start > half ? (start - half) / FOV_PANEL * FOV_PANEL : 0;
-    if (lo >= keys) return (span){0, 0};
-    const size_t end = start + ROWS + (causal ? 0 : half);
-    return (span){lo, end < keys ? end : keys};
+fov_window_span fov_window_span_of(const fov_window_band *band, size_t position) {
+    const size_t start = position / ROWS * ROWS, half = band->half;
+    const size_t lo = start > half ? (start - half) / FOV_PANEL * FOV_PANEL : 0;
+    if (lo >= band->keys) return (fov_window_span){0, 0};
+    const size_t end = start + ROWS + (band->causal ? 0 : half);
+    return (fov_window_span){lo, end < band->keys ? end : band->keys};
 }
 
-/* Columns of the widest block: floats of a row of stored weights. */
+/* A row of stored weights has as many floats. */
 static size_t stride(size_t half, size_t globals, size_t keys) {
     const size_t widest = ROWS + 2 * half + (FOV_PANEL - half % FOV_PANEL) % FOV_PANEL;
     return globals + (widest < keys ? widest : keys);
 }
 
-static size_t half_of(const fov_setting *setting) {
+size_t fov_window_columns(const fov_window_band *band) {
+    return stride(band->half, band->globals, band->keys);
+}
+
+size_t fov_window_half(const fov_setting *setting) {
     return (size_t)setting->values[P_W] / 2;
 }
 
 static size_t weight_floats(const fov_setting *setting, size_t globals, size_t queries, size_t keys) {
-    return fov_mul(queries, stride(half_of(setting), globals, keys));
+    return fov_mul(queries, stride(fov_window_half(setting), globals, keys));
 }
 
 /* ---- memory ---- */
@@ -67,7 +67,7 @@ static size_t carve(fov_arena *arena, size_t longest, size_t head_size, size_t c
 static size_t workspace(const fov_setting *setting, const fov_attention_size *size) {
     scratch s;
     fov_arena arena = {0};
-    const size_t columns = stride(half_of(setting), size->globals, size->longest);
+    const size_t columns = stride(fov_window_half(setting), size->globals, size->longest);
     const size_t band = fov_mul(size->threads, carve(&arena, size->longest, size->head_size, columns, &s));
     const size_t global = size->globals ? fov_window_global_bytes(size) : 0;
     return band > global ? band : global; /* one after the other */
@@ -83,7 +83,7 @@ typedef struct job {
 } job;
 
 static job job_of(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *w) {
-    job j = {.run = run, .p = p, .w = w, .half = half_of(run->setting), .globals = fov_window_globals(p)};
+    job j = {.run = run, .p = p, .w = w, .half = fov_window_half(run->setting), .globals = fov_window_globals(p)};
     for (size_t b = 0; b < p->texts; b++) {
         const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
         if (keys > j.longest) j.longest = keys;
@@ -100,6 +100,7 @@ typedef struct head_view {
     const job *j;
     scratch s;
     size_t text, keys, queries, outputs;
+    fov_window_band band;
     size_t globals, stride;
     size_t packed; /* keys packed: those that the outputs need */
     const float *q, *k, *v;
@@ -125,22 +126,22 @@ static head_view view_of(const job *j, size_t text, size_t head, unsigned thread
         .mask = p->key_mask ? p->key_mask + k : NULL,
     };
     h.globals = j->globals < h.keys ? j->globals : h.keys;
+    h.band = (fov_window_band){j->half, h.globals, h.keys, p->causal, h.mask};
     h.stride = stride(j->half, j->globals, h.keys);
     fov_arena arena = {(unsigned char *)j->run->scratch + thread * j->per_thread, 0, j->per_thread, false};
     carve(&arena, j->longest, p->head_size, stride(j->half, j->globals, j->longest), &h.s);
     return h;
 }
 
-static span span_at(const head_view *h, size_t position) {
-    return span_of(h->j->half, h->j->p->causal, position, h->keys);
+static fov_window_span span_at(const head_view *h, size_t position) {
+    return fov_window_span_of(&h->band, position);
 }
 
-/* Rows first, first + 1, ... of one block of positions: how many, at most ROWS. */
-static size_t run_length(const head_view *h, size_t first, size_t count,
-                         size_t (*position)(const fov_attention *, size_t, size_t)) {
-    const size_t block = position(h->j->p, h->text, first) / ROWS;
+size_t fov_window_run(const fov_attention *p, size_t text, size_t first, size_t count,
+                      size_t (*position)(const fov_attention *, size_t, size_t)) {
+    const size_t block = position(p, text, first) / ROWS;
     size_t n = 1;
-    while (n < ROWS && first + n < count && position(h->j->p, h->text, first + n) / ROWS == block) n++;
+    while (n < ROWS && first + n < count && position(p, text, first + n) / ROWS == block) n++;
     return n;
 }
 
@@ -171,20 +172,20 @@ static void pack_values(const head_view *h) {
             memset(h->s.packed_v + (p * h->packed + k) * FOV_PANEL, 0, FOV_PANEL * sizeof(float));
 }
 
-static void mask_row(const head_view *h, size_t position, span b, float *s) {
-    const size_t g = h->globals, half = h->j->half;
-    const bool causal = h->j->p->causal, nowhere = position == FOV_WINDOW_NOWHERE;
+void fov_window_hide(const fov_window_band *band, size_t position, fov_window_span b, float *s) {
+    const size_t g = band->globals, half = band->half;
+    const bool causal = band->causal, nowhere = position == FOV_WINDOW_NOWHERE;
     for (size_t k = 0; k < g; k++)
-        if (nowhere || (causal && k > position) || (h->mask && !h->mask[k])) s[k] = -INFINITY;
+        if (nowhere || (causal && k > position) || (band->mask && !band->mask[k])) s[k] = -INFINITY;
     size_t first = position > half ? position - half : 0, last = position + (causal ? 0 : half);
     if (first < g) first = g;
     s += g;
     for (size_t k = b.lo; k < b.hi; k++)
-        if (nowhere || k < first || k > last || (h->mask && !h->mask[k])) s[k - b.lo] = -INFINITY;
+        if (nowhere || k < first || k > last || (band->mask && !band->mask[k])) s[k - b.lo] = -INFINITY;
 }
 
 /* Weights of n queries of one block: rows query.. of the text, or those listed. */
-static void weigh(const head_view *h, size_t query, const uint32_t *list, size_t n, span b, float *a, float *col_max,
+static void weigh(const head_view *h, size_t query, const uint32_t *list, size_t n, fov_window_span b, float *a, float *col_max,
                   float *col_energy) {
     const fov_attention *p = h->j->p;
     fov_gemm g = {.n = n,
@@ -202,12 +203,13 @@ static void weigh(const head_view *h, size_t query, const uint32_t *list, size_t
     g.w = h->s.packed_k + b.lo * p->head_size;
     g.y = a + h->globals;
     kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), h->s.gemm);
-    for (size_t i = 0; i < n; i++) mask_row(h, fov_window_position(p, h->text, list ? list[i] : query + i), b, a + i * h->stride);
+    for (size_t i = 0; i < n; i++)
+        fov_window_hide(&h->band, fov_window_position(p, h->text, list ? list[i] : query + i), b, a + i * h->stride);
     kernels->softmax(a, h->stride, n, h->globals + b.hi - b.lo, p->scale, col_max, col_energy);
 }
 
 /* y[i] = a[rows[i]] V for n rows of one block. V is [panel][key][32], so each panel of columns is a gemm over a range of keys. */
-static void value_rows(const head_view *h, const float *a, const uint32_t *rows, size_t n, span b, float *y) {
+static void value_rows(const head_view *h, const float *a, const uint32_t *rows, size_t n, fov_window_span b, float *y) {
     const fov_attention *p = h->j->p;
     const size_t d = p->head_size, band = b.hi - b.lo;
     for (size_t i = 0; !band && !h->globals && i < n; i++) memset(y + i * p->ldy, 0, d * sizeof *y);
@@ -241,10 +243,10 @@ static void forward_task(void *context, size_t index, unsigned thread) {
     j->run->kernels->pack_t(h.k, p->ldk, h.packed, p->head_size, h.s.packed_k);
     pack_values(&h);
     for (size_t o = 0, n; o < h.outputs; o += n) {
-        n = run_length(&h, o, h.outputs, fov_window_output);
+        n = fov_window_run(p, h.text, o, h.outputs, fov_window_output);
         if (all_global(&h, o, n)) continue;
         /* y may be q: a block's queries are read before its outputs are written. */
-        const span b = span_at(&h, fov_window_output(p, h.text, o));
+        const fov_window_span b = span_at(&h, fov_window_output(p, h.text, o));
         weigh(&h, o, h.y_query ? h.y_query + o : NULL, n, b, h.s.scores, NULL, NULL);
         value_rows(&h, h.s.scores, NULL, n, b, h.y + o * p->ldy);
     }
@@ -264,7 +266,7 @@ static float *weights_of(const head_view *h, size_t head) {
 }
 
 /* Importance of a block's columns into that of the text's keys. */
-static void merge(const head_view *h, span b, float *col_max, float *col_energy) {
+static void merge(const head_view *h, fov_window_span b, float *col_max, float *col_energy) {
     for (size_t c = 0; c < h->globals + b.hi - b.lo; c++) {
         const size_t k = c < h->globals ? c : b.lo + c - h->globals;
         if (col_max && (h->s.col_max[c] > col_max[k] || isnan(h->s.col_max[c]))) col_max[k] = h->s.col_max[c]; /* NaN stays */
@@ -286,8 +288,8 @@ static void weights_task(void *context, size_t index, unsigned thread) {
     h.packed = h.keys;
     j->run->kernels->pack_t(h.k, p->ldk, h.packed, p->head_size, h.s.packed_k);
     for (size_t i = 0, n; i < h.queries; i += n) {
-        n = run_length(&h, i, h.queries, fov_window_position);
-        const span b = span_at(&h, fov_window_position(p, text, i));
+        n = fov_window_run(p, h.text, i, h.queries, fov_window_position);
+        const fov_window_span b = span_at(&h, fov_window_position(p, text, i));
         const size_t columns = h.globals + b.hi - b.lo;
         memset(h.s.col_max, 0, columns * sizeof *h.s.col_max);
         memset(h.s.col_energy, 0, columns * sizeof *h.s.col_energy);
@@ -309,9 +311,9 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     h.packed = extent(&h);
     pack_values(&h);
     for (size_t o = 0, n; o < h.outputs; o += n) {
-        n = run_length(&h, o, h.outputs, fov_window_output);
+        n = fov_window_run(p, h.text, o, h.outputs, fov_window_output);
         if (all_global(&h, o, n)) continue;
-        const span b = span_at(&h, fov_window_output(p, h.text, o));
+        const fov_window_span b = span_at(&h, fov_window_output(p, h.text, o));
         value_rows(&h, h.y_query ? a : a + o * h.stride, h.y_query ? h.y_query + o : NULL, n, b, h.y + o * p->ldy);
     }
 }
@@ -324,12 +326,22 @@ static void apply(const fov_attention_run *run, const fov_attention *p, const fo
 
 /* Columns computed, block by block, those outside a row's band included. */
 static double cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size) {
+    const fov_window_band band = {.half = fov_window_half(setting), .keys = keys};
     double cells = 0;
     for (size_t i = 0; i < queries; i += ROWS) {
-        const span b = span_of(half_of(setting), false, i, keys);
+        const fov_window_span b = fov_window_span_of(&band, i);
         cells += (double)(queries - i < ROWS ? queries - i : ROWS) * (double)(b.hi - b.lo);
     }
     return 2 * cells * (double)head_size;
+}
+
+/* Global tokens' outputs come from window_global.c alone. */
+static bool reads_local(const fov_setting *setting, const fov_attention *p) {
+    (void)setting;
+    for (size_t b = 0; b < p->texts; b++)
+        for (size_t o = 0; o < p->y_offsets[b + 1] - p->y_offsets[b]; o++)
+            if (fov_window_output(p, b, o) >= fov_window_globals(p)) return true;
+    return false;
 }
 
 const fov_attention_row fov_attention_window = {
@@ -337,14 +349,17 @@ const fov_attention_row fov_attention_window = {
              .place = FOV_PLACE_ATTENTION,
              .help = "exact softmax over a sliding window, and Longformer's global tokens",
              .citation = "Beltagy, Peters & Cohan, Longformer: The Long-Document Transformer, 2020",
-             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE,
+             .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_HAS_BACKWARD | FOV_METHOD_CAUSAL,
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .workspace = workspace,
     .forward = forward,
     .cost = cost,
     .layer_cost = fov_window_global_cost,
+    .reads_local = reads_local,
     .weight_floats = weight_floats,
     .weights = weights,
     .apply = apply,
+    .backward_workspace = fov_window_backward_workspace,
+    .backward = fov_window_backward,
 };

@@ -121,17 +121,23 @@ static double cost(const fov_setting *setting, size_t queries, size_t keys, size
     return rows * ((double)(parts * 3 * padded * stages) + m * d);
 }
 
+static void exact_form(fov_setting *setting) {
+    setting->values[HASHES] = 0;
+}
+
 const fov_attention_row fov_attention_yoso = {
     .info = {.name = "yoso",
              .place = FOV_PLACE_ATTENTION,
              .help = "Bernoulli sampling by locality-sensitive hashing; for checkpoints trained with it",
              .citation = "Zeng et al., You Only Sample (Almost) Once: Linear Cost Self-Attention Via Bernoulli Sampling, ICML 2021",
-             .flags = FOV_METHOD_HAS_BACKWARD | FOV_METHOD_RANDOM,
+             .flags = FOV_METHOD_HAS_BACKWARD | FOV_METHOD_RANDOM | FOV_METHOD_CAUSAL,
              .param_count = PARAMS,
              .params = params},
+    .convolves = true,
     .workspace = workspace,
     .forward = forward,
     .cost = cost,
+    .exact_form = exact_form,
     .backward_workspace = fov_yoso_backward_workspace,
     .backward = fov_yoso_backward,
 };

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { ARCH_GET_XCOMP_SUPP = 0x1021, XFEATURE_TILEDATA = 18 };
+enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_TILEDATA = 18 };
 
 static uint64_t read_xcr0(void) {
     uint32_t low, high;
@@ -24,10 +24,9 @@ static bool bit(unsigned word, unsigned index) {
     return (word >> index) & 1;
 }
 
-/* Does the kernel hand out tile data? Asked only to report it: nothing here uses the tiles. */
-static bool kernel_has_tiles(void) {
-    unsigned long long features = 0;
-    return !syscall(SYS_arch_prctl, ARCH_GET_XCOMP_SUPP, &features) && (features >> XFEATURE_TILEDATA & 1);
+/* Tile data must be asked of the kernel, once for all threads of the process; it refuses where a signal stack is too small. */
+static bool kernel_gives_tiles(void) {
+    return !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_TILEDATA);
 }
 
 static void read_name(char name[64]) {
@@ -57,7 +56,7 @@ static void detect(fov_cpu *cpu) {
     cpu->avx2 = has_ymm && bit(b, 5);
     cpu->avx512 = has_zmm && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);
     cpu->avx512_vnni = cpu->avx512 && bit(c, 11);
-    const bool tiles = (xcr0 & tile) == tile && bit(d, 24) && kernel_has_tiles();
+    const bool tiles = (xcr0 & tile) == tile && bit(d, 24) && kernel_gives_tiles();
     cpu->amx_bf16 = tiles && bit(d, 22);
     cpu->amx_int8 = tiles && bit(d, 25);
     if (subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) cpu->avx512_bf16 = cpu->avx512 && bit(a, 5);

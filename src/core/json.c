@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/mapfile.h"
+#include "core/file.h"
 #include "core/status.h"
 
 const char *fov_json_kind(const json_t *value) {
@@ -27,35 +27,71 @@ const char *fov_json_kind(const json_t *value) {
     return "null";
 }
 
+static fov_status too_long(size_t size, const char *where, fov_error *error) {
+    return fov_fail(error, FOV_ERR_FORMAT, where, "%zu bytes of JSON are more than %d; is this the right file?", size,
+                    FOV_MAX_JSON);
+}
+
+/* What the parser made, or why not. Takes over `tree`. */
+static fov_status accept(json_t **root, json_t *tree, const json_error_t *reason, json_type type, const char *where,
+                         fov_error *error) {
+    if (!tree && json_error_code(reason) == json_error_out_of_memory)
+        return fov_fail(error, FOV_ERR_MEMORY, where, "out of memory while parsing JSON; free some");
+    if (!tree)
+        return fov_fail(error, FOV_ERR_FORMAT, where, "bad JSON at line %d, column %d: %s; mend it, or download the file again",
+                        reason->line, reason->column, reason->text);
+    if (json_typeof(tree) == type) {
+        *root = tree;
+        return FOV_OK;
+    }
+    fov_status status = fov_fail(error, FOV_ERR_FORMAT, where, "the JSON document is %s; %s is needed", fov_json_kind(tree),
+                                 type == JSON_ARRAY ? "an array" : "an object");
+    json_decref(tree);
+    return status;
+}
+
 fov_status fov_json_parse(json_t **root, const char *text, size_t size, json_type type, size_t flags, const char *where,
                           fov_error *error) {
     *root = NULL;
-    if (size > FOV_MAX_JSON)
-        return fov_fail(error, FOV_ERR_FORMAT, where, "%zu bytes of JSON are more than %d", size, FOV_MAX_JSON);
+    if (size > FOV_MAX_JSON) return too_long(size, where, error);
     json_error_t reason;
     json_t *tree = json_loadb(size ? text : "", size, JSON_REJECT_DUPLICATES | flags, &reason);
-    if (!tree && json_error_code(&reason) == json_error_out_of_memory)
-        return fov_fail(error, FOV_ERR_MEMORY, where, "out of memory while parsing JSON");
-    if (!tree)
-        return fov_fail(error, FOV_ERR_FORMAT, where, "bad JSON at line %d, column %d: %s", reason.line, reason.column,
-                        reason.text);
-    if (json_typeof(tree) != type) {
-        fov_status status = fov_fail(error, FOV_ERR_FORMAT, where, "the JSON document is %s; %s is needed", fov_json_kind(tree),
-                                     type == JSON_ARRAY ? "an array" : "an object");
-        json_decref(tree);
-        return status;
-    }
-    *root = tree;
-    return FOV_OK;
+    return accept(root, tree, &reason, type, where, error);
+}
+
+/* A file being read by the parser. */
+typedef struct source {
+    fov_file file;
+    size_t at;
+    const char *path;
+    fov_status status;
+    fov_error *error;
+} source;
+
+static size_t pull(void *buffer, size_t size, void *context) {
+    source *s = context;
+    if (size > s->file.size - s->at) size = s->file.size - s->at;
+    s->status = fov_file_read(&s->file, s->at, size, buffer, s->path, s->error);
+    s->at += size;
+    return s->status ? SIZE_MAX : size;
 }
 
 fov_status fov_json_read(json_t **root, const char *path, json_type type, size_t flags, fov_error *error) {
     *root = NULL;
-    fov_mapfile file;
-    fov_status status = fov_mapfile_open(&file, path, error);
-    if (!status) status = fov_json_parse(root, file.data, file.size, type, flags, path, error);
-    fov_mapfile_close(&file);
-    return status;
+    source s = {.path = path, .error = error};
+    s.status = fov_file_open(&s.file, path, error);
+    if (s.status) return s.status;
+    json_error_t reason;
+    json_t *tree = NULL;
+    if (s.file.size > FOV_MAX_JSON)
+        s.status = too_long(s.file.size, path, error);
+    else
+        tree = json_load_callback(pull, &s, JSON_REJECT_DUPLICATES | flags, &reason);
+    if (!s.status) s.status = fov_file_unchanged(&s.file, path, error);
+    fov_file_close(&s.file);
+    if (!s.status) return accept(root, tree, &reason, type, path, error);
+    json_decref(tree);
+    return s.status;
 }
 
 const json_t *fov_json_get(const fov_json *json, const char *key) {
@@ -105,7 +141,8 @@ fov_status fov_json_text(const fov_json *json, const char *key, char *value, siz
     if (!json_is_string(found)) return wrong_type(json, key, found, "a string");
     size_t length = json_string_length(found);
     if (length >= size)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\" has %zu bytes, more than %zu", key, length, size - 1);
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\" has %zu bytes, more than %zu" FOV_MEND_FILE, key, length,
+                        size - 1);
     memcpy(value, json_string_value(found), length + 1);
     return FOV_OK;
 }

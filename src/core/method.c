@@ -117,7 +117,7 @@ static fov_status parse_value(const fov_param_info *p, span s, double *value, co
         break;
     }
     if (!parse_number(s, value))
-        return fov_fail(error, FOV_ERR_ARGUMENT, where, "%s='%.*s' is not a number", p->name, size, s.text);
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "%s='%.*s' is not a number; give a decimal one", p->name, size, s.text);
     if (p->type == FOV_PARAM_INT && *value != floor(*value))
         return fov_fail(error, FOV_ERR_ARGUMENT, where, "%s=%.*s must be a whole number", p->name, size, s.text);
     if (*value > p->high || *value < p->low || (p->low_open && *value <= p->low))
@@ -133,24 +133,27 @@ static fov_status parse_params(fov_setting *setting, const char *rest, const cha
         const char *comma = strchr(rest, ',');
         span item = {rest, comma ? (size_t)(comma - rest) : strlen(rest)};
         const char *equals = memchr(item.text, '=', item.size);
-        if (!equals) return fov_fail(error, FOV_ERR_ARGUMENT, where, "'%.*s' is not key=value", (int)item.size, item.text);
+        if (!equals)
+            return fov_fail(error, FOV_ERR_ARGUMENT, where, "'%.*s' is not key=value; write e.g. k=64", (int)item.size, item.text);
         span key = {item.text, (size_t)(equals - item.text)};
         span value = {equals + 1, item.size - key.size - 1};
         size_t i = 0;
         while (i < info->param_count && !span_is(key, info->params[i].name)) i++;
         if (i == info->param_count && !info->param_count)
-            return fov_fail(error, FOV_ERR_ARGUMENT, where, "'%s' has no parameters, but '%.*s' was given", info->name,
-                            (int)key.size, key.text);
+            return fov_fail(error, FOV_ERR_ARGUMENT, where, "'%s' has no parameters, but '%.*s' was given; leave it out",
+                            info->name, (int)key.size, key.text);
         if (i == info->param_count)
             return fov_fail(error, FOV_ERR_ARGUMENT, where, "'%s' has no parameter '%.*s'; did you mean '%s'?", info->name,
                             (int)key.size, key.text, nearest(key, param_name, info, info->param_count));
-        if (seen >> i & 1) return fov_fail(error, FOV_ERR_ARGUMENT, where, "%s is given twice", info->params[i].name);
+        if (seen >> i & 1) return fov_fail(error, FOV_ERR_ARGUMENT, where, "%s is given twice; give it once", info->params[i].name);
         seen |= 1u << i;
         fov_status status = parse_value(&info->params[i], value, &setting->values[i], where, error);
         if (status) return status;
         if (!comma) break;
         rest = comma + 1;
-        if (!*rest) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a parameter is missing after the last ','");
+        if (!*rest)
+            return fov_fail(error, FOV_ERR_ARGUMENT, where,
+                            "a parameter is missing after the last ','; add it, or leave the comma out");
     }
     return FOV_OK;
 }
@@ -166,7 +169,8 @@ fov_status fov_setting_parse(fov_setting *setting, const fov_method_info *const 
                         (int)(name.size > 60 ? 60 : name.size), name.text, nearest(name, method_name, rows, count));
     fov_setting result = {.info = rows[i]};
     for (size_t j = 0; j < rows[i]->param_count; j++) result.values[j] = rows[i]->params[j].value;
-    if (colon && !colon[1]) return fov_fail(error, FOV_ERR_ARGUMENT, text, "parameters are missing after ':'");
+    if (colon && !colon[1])
+        return fov_fail(error, FOV_ERR_ARGUMENT, text, "parameters are missing after ':'; add them, or leave the colon out");
     fov_status status = parse_params(&result, colon ? colon + 1 : "", text, error);
     if (!status) *setting = result;
     return status;

@@ -10,4 +10,8 @@
 fov_status fov_fail(fov_error *error, fov_status status, const char *where, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
+/* Ends of messages: how to mend what has the same remedy everywhere. */
+#define FOV_MEND_FILE "; mend it, or download the file again"
+#define FOV_MEND_MEMORY "; free some memory"
+
 #endif

@@ -10,34 +10,22 @@ static size_t workspace(size_t rows, size_t hidden) {
 
 static void forward(const fov_ffn_run *run, const fov_ffn *p) {
     const fov_ffn_weights *w = run->weights;
+    const size_t width = w->up.k;
     float *hidden = run->scratch;
     for (size_t i = 0; i < p->n; i += BLOCK) {
-        size_t n = p->n - i < BLOCK ? p->n - i : BLOCK;
-        fov_gemm up = {.n = n,
-                       .m = w->hidden,
-                       .k = w->width,
-                       .x = p->x + i * w->width,
-                       .ldx = w->width,
-                       .w = w->up,
-                       .bias = w->up_bias,
-                       .act = w->activation,
-                       .y = hidden,
-                       .ldy = w->hidden};
-        fov_gemm down = {.n = n,
-                         .m = w->width,
-                         .k = w->hidden,
-                         .x = hidden,
-                         .ldx = w->hidden,
-                         .w = w->down,
-                         .bias = w->down_bias,
-                         .residual = p->x + i * w->width,
-                         .ldr = w->width,
-                         .y = p->y + i * w->width,
-                         .ldy = w->width};
+        fov_gemm up = fov_linear_gemm(&w->up), down = fov_linear_gemm(&w->down);
+        up.n = down.n = p->n - i < BLOCK ? p->n - i : BLOCK;
+        up.x = p->x + i * width;
+        up.act = w->activation;
+        up.y = hidden;
+        down.x = hidden;
+        down.residual = p->x + i * width;
+        down.ldr = width;
+        down.y = p->y + i * width;
         fov_gemm_run(run->kernels, &up, run->threads, run->gemm_scratch);
         fov_gemm_run(run->kernels, &down, run->threads, run->gemm_scratch);
     }
-    *run->multiply_adds += 2.0 * (double)p->n * (double)w->width * (double)w->hidden;
+    *run->multiply_adds += 2.0 * (double)p->n * (double)width * (double)w->up.m;
 }
 
 const fov_ffn_row fov_ffn_exact = {

@@ -4,12 +4,10 @@
 
 #include "core/memory.h"
 #include "core/method.h"
-#include "kernels/kernels.h"
+#include "kernels/gemm.h"
 
 typedef struct fov_ffn_weights {
-    size_t width, hidden;
-    const float *up, *up_bias;     /* packed [hidden, width]; [hidden] */
-    const float *down, *down_bias; /* packed [width, hidden]; [width] */
+    fov_linear up, down; /* [hidden, width], [width, hidden] */
     fov_activation activation;
 } fov_ffn_weights;
 
@@ -31,6 +29,7 @@ typedef struct fov_ffn_run {
 
 typedef struct fov_ffn_row {
     fov_method_info info;
+    bool f32_only;                                   /* reads packed weights itself */
     size_t (*workspace)(size_t rows, size_t hidden); /* bytes for up to `rows` rows */
     void (*forward)(const fov_ffn_run *run, const fov_ffn *problem);
 } fov_ffn_row;

@@ -65,7 +65,7 @@ static void activate(const fov_kernels *kernels, fov_activation act, float *x, s
 
 /* Row r of the block: the kept units' activations and numbers; how many. */
 static size_t select_row(const job *j, size_t r) {
-    const size_t hidden = j->run->weights->hidden;
+    const size_t hidden = j->run->weights->up.m;
     float *value = j->s.value + r * hidden, *size = j->s.size + r * hidden, least;
     uint32_t *index = j->s.index + r * hidden, *spare = j->s.spare + 2 * r * hidden;
     for (size_t i = 0; i < hidden; i++) index[i] = (uint32_t)i;
@@ -84,7 +84,7 @@ static size_t select_row(const job *j, size_t r) {
 static void select_task(void *context, size_t task, unsigned thread) {
     (void)thread;
     const job *j = context;
-    const size_t hidden = j->run->weights->hidden, end = (task + 1) * TASK < j->n ? (task + 1) * TASK : j->n;
+    const size_t hidden = j->run->weights->up.m, end = (task + 1) * TASK < j->n ? (task + 1) * TASK : j->n;
     for (size_t r = task * TASK; r < end; r++) {
         float *value = j->s.value + r * hidden;
         uint32_t *index = j->s.index + r * hidden;
@@ -103,13 +103,13 @@ static void down_task(void *context, size_t panel, unsigned thread) {
     (void)thread;
     const job *j = context;
     const fov_ffn_weights *w = j->run->weights;
-    const size_t first = panel * FOV_PANEL, columns = w->width - first < FOV_PANEL ? w->width - first : FOV_PANEL;
+    const size_t first = panel * FOV_PANEL, columns = w->up.k - first < FOV_PANEL ? w->up.k - first : FOV_PANEL;
     for (size_t r = 0; r < j->n; r++) {
-        float *y = j->p->y + (j->first + r) * w->width + first;
-        const float *x = j->p->x + (j->first + r) * w->width + first;
-        j->run->kernels->gather(j->s.value + r * w->hidden, j->s.index + r * w->hidden, j->s.count[r], w->down + first * w->hidden,
+        float *y = j->p->y + (j->first + r) * w->up.k + first;
+        const float *x = j->p->x + (j->first + r) * w->up.k + first;
+        j->run->kernels->gather(j->s.value + r * w->up.m, j->s.index + r * w->up.m, j->s.count[r], w->down.w + first * w->up.m,
                                 FOV_PANEL, columns, y);
-        for (size_t c = 0; c < columns; c++) y[c] = y[c] + (w->down_bias ? w->down_bias[first + c] : 0) + x[c];
+        for (size_t c = 0; c < columns; c++) y[c] = y[c] + (w->down.bias ? w->down.bias[first + c] : 0) + x[c];
     }
 }
 
@@ -119,25 +119,20 @@ static void forward(const fov_ffn_run *run, const fov_ffn *p) {
              .p = p,
              .keep = (size_t)fov_setting_get(run->setting, "k"),
              .by_size = fov_setting_get(run->setting, "by") > BY_SCORE};
-    fov_arena arena = {run->scratch, 0, workspace(p->n, w->hidden), false};
-    carve(&arena, p->n, w->hidden, &j.s);
+    fov_arena arena = {run->scratch, 0, workspace(p->n, w->up.m), false};
+    carve(&arena, p->n, w->up.m, &j.s);
     for (j.first = 0; j.first < p->n; j.first += BLOCK) {
         j.n = p->n - j.first < BLOCK ? p->n - j.first : BLOCK;
-        fov_gemm up = {.n = j.n,
-                       .m = w->hidden,
-                       .k = w->width,
-                       .x = p->x + j.first * w->width,
-                       .ldx = w->width,
-                       .w = w->up,
-                       .bias = w->up_bias,
-                       .act = j.by_size ? w->activation : FOV_ACT_NONE,
-                       .y = j.s.value,
-                       .ldy = w->hidden};
+        fov_gemm up = fov_linear_gemm(&w->up);
+        up.n = j.n;
+        up.x = p->x + j.first * w->up.k;
+        up.act = j.by_size ? w->activation : FOV_ACT_NONE;
+        up.y = j.s.value;
         fov_gemm_run(run->kernels, &up, run->threads, run->gemm_scratch);
         fov_parallel(run->threads, (j.n + TASK - 1) / TASK, select_task, &j);
-        fov_parallel(run->threads, fov_panels(w->width), down_task, &j);
-        *run->multiply_adds += (double)j.n * (double)w->width * (double)w->hidden;
-        for (size_t r = 0; r < j.n; r++) *run->multiply_adds += (double)j.s.count[r] * (double)w->width;
+        fov_parallel(run->threads, fov_panels(w->up.k), down_task, &j);
+        *run->multiply_adds += (double)j.n * (double)w->up.k * (double)w->up.m;
+        for (size_t r = 0; r < j.n; r++) *run->multiply_adds += (double)j.s.count[r] * (double)w->up.k;
     }
 }
 
@@ -149,6 +144,7 @@ const fov_ffn_row fov_ffn_topk = {
              .flags = FOV_METHOD_EXACT_LIMIT,
              .param_count = sizeof params / sizeof *params,
              .params = params},
+    .f32_only = true,
     .workspace = workspace,
     .forward = forward,
 };

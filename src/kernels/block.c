@@ -1,4 +1,4 @@
-/* block.c: the loops of a gemm around the register tile (Goto and van de Geijn, "Anatomy of high-performance matrix
+/* block.c: the loops of a gemm around the register tile, in words of K (Goto and van de Geijn, "Anatomy of high-performance matrix
  * multiplication", 2008): rows of X are packed in L2, panels of W stream through, one tile of Y stays in registers. */
 #include "kernels/tile.h"
 
@@ -14,86 +14,107 @@ static size_t least(size_t a, size_t b) {
 }
 
 size_t fov_gemm_scratch(void) {
-    return (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE + (size_t)FOV_TILE_SUMS * FOV_PANEL;
+    const size_t quants = (FOV_TILE_PACKED * sizeof(fov_quant) + 63) / 64 * 16;
+    return (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE + (size_t)FOV_TILE_SUMS * FOV_PANEL + quants;
 }
 
 static const float *x_row(const fov_gemm *g, size_t row) {
     return g->x + (g->x_rows ? g->x_rows[row] : row) * g->ldx;
 }
 
-/* Rows [row, row + rows) and columns [k0, k0 + k) of X into a. X comes from far away: rows are asked for ahead of their copy. */
-static void pack_rows(const fov_gemm *g, size_t row, size_t rows, size_t k0, size_t k, float *a) {
-    for (size_t i = 0; i < rows; i++) {
-        if (i + ROWS_AHEAD < rows) {
-            const float *next = x_row(g, row + i + ROWS_AHEAD) + k0;
-            for (size_t j = 0; j < k; j += 16) __builtin_prefetch(next + j);
-        }
-        memcpy(a + i * FOV_TILE_STRIDE, x_row(g, row + i) + k0, k * sizeof *a);
+typedef struct block {
+    const fov_gemm *gemm;
+    const fov_tiles *ops;
+    size_t words; /* of K */
+    size_t row, rows, tiles;
+    fov_quant *quant; /* [rows] */
+} block;
+
+static void prefetch_row(const float *x, size_t k) {
+    for (size_t j = 0; j < k; j += 16) __builtin_prefetch(x + j);
+}
+
+/* Words [k0, k0 + k) of the block's rows of X into a. X comes from far away: rows are asked for ahead of their copy. */
+static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
+    const fov_gemm *g = b->gemm;
+    const size_t first = k0 << g->type, values = least(k << g->type, g->k - first);
+    for (size_t i = 0; i < b->rows; i++) {
+        if (i + ROWS_AHEAD < b->rows) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD) + first, values);
+        const float *x = x_row(g, b->row + i) + first;
+        if (b->ops->pack)
+            b->ops->pack(x, values, &b->quant[i], a + i * FOV_TILE_STRIDE);
+        else
+            memcpy(a + i * FOV_TILE_STRIDE, x, k * sizeof *a);
     }
 }
 
-typedef struct block {
-    const fov_gemm *gemm;
-    size_t row, rows, tiles;
-    void (*tile)(const fov_tile *tile);
-} block;
-
-/* Panels [p0, p1) of one block of K for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
-static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
+/* Panels [p0, p1) and `k` words of K for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
+static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k, const float *a, float *sums) {
     const fov_gemm *g = b->gemm;
-    const size_t k = least(g->k - k0, FOV_GEMM_KC);
-    fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == g->k, .gemm = g};
+    fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == b->words, .gemm = g};
     for (size_t t = 0; t < b->tiles; t++) {
-        const size_t begin = t * b->rows / b->tiles; /* tiles differ by at most one row */
-        tile.rows = (t + 1) * b->rows / b->tiles - begin;
+        const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
+        const size_t end = b->ops->full ? begin + b->ops->mr : (t + 1) * b->rows / b->tiles;
+        tile.rows = least(end, b->rows) - begin;
         tile.a = a + begin * FOV_TILE_STRIDE;
+        tile.quant = b->quant + begin;
         tile.row = b->row + begin;
         for (size_t p = p0; p < p1; p++) {
             tile.panel = p;
-            tile.b = g->w + (p * g->k + k0) * FOV_PANEL;
+            tile.b = g->w + (p * b->words + k0) * FOV_PANEL;
             tile.sum = sums + ((p - p0) * b->rows + begin) * FOV_PANEL;
-            b->tile(&tile);
+            b->ops->tile(&tile);
         }
     }
+}
+
+/* The same for a packed block of K, from k0 on. */
+static void run_block(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
+    const size_t end = least(k0 + FOV_GEMM_KC, b->words);
+    for (size_t k = k0; k == k0 || k < end; k += b->ops->kc)
+        run_panels(b, p0, p1, k, least(end - k, b->ops->kc), a + (k - k0), sums);
 }
 
 /* X packed once with all of K. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
-    const fov_gemm *g = b->gemm;
     const size_t step = b->rows * FOV_TILE_STRIDE;
-    for (size_t k0 = 0, i = 0; k0 < g->k; k0 += FOV_GEMM_KC, i++)
-        pack_rows(g, b->row, b->rows, k0, least(g->k - k0, FOV_GEMM_KC), a + i * step);
+    for (size_t k0 = 0, i = 0; k0 < b->words; k0 += FOV_GEMM_KC, i++)
+        pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
-        for (size_t k0 = 0, i = 0; i == 0 || k0 < g->k; k0 += FOV_GEMM_KC, i++)
-            run_panels(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
+        for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
+            run_block(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
 }
 
 /* X packed per block of K, for a group of panels whose sums stay in scratch. */
 static void run_groups(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
-    const fov_gemm *g = b->gemm;
     const size_t group = FOV_TILE_SUMS / b->rows;
     for (size_t p0 = panel_begin; p0 < panel_end; p0 += group) {
         const size_t p1 = least(p0 + group, panel_end);
-        for (size_t k0 = 0; k0 < g->k; k0 += FOV_GEMM_KC) {
-            pack_rows(g, b->row, b->rows, k0, least(g->k - k0, FOV_GEMM_KC), a);
+        for (size_t k0 = 0; k0 < b->words; k0 += FOV_GEMM_KC) {
+            pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a);
             for (size_t p = p0; p < p1; p += PANELS)
-                run_panels(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
+                run_block(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
         }
     }
 }
 
 /* Rows at a time: all that fit in scratch with all of K; where K is long, as many as let the sums of all panels fit. */
 void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                        float *scratch, size_t mr, void (*tile)(const fov_tile *tile)) {
+                        float *scratch, const fov_tiles *ops) {
     if (panel_begin >= panel_end) return;
-    float *a = scratch, *sums = scratch + (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE;
-    const size_t blocks = (gemm->k + FOV_GEMM_KC - 1) / FOV_GEMM_KC, fit = blocks ? FOV_TILE_PACKED / blocks : FOV_GEMM_ROWS;
-    const bool whole = fit >= FOV_GEMM_ROWS || fit >= row_end - row_begin;
-    size_t most = FOV_GEMM_ROWS;
-    if (!whole && most * (panel_end - panel_begin) > FOV_TILE_SUMS) most = FOV_GEMM_ROWS / 2;
+    float *a = scratch, *sums = a + (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE;
+    fov_quant *quant = (fov_quant *)(void *)(sums + (size_t)FOV_TILE_SUMS * FOV_PANEL);
+    const size_t words = fov_words(gemm->type, gemm->k), n = row_end - row_begin;
+    size_t most = fov_block_rows(ops->rows, ops->mr, words);
+    const bool whole = most >= n || most >= FOV_GEMM_ROWS / 10 * 9;
+    if (!whole) most = n * (panel_end - panel_begin) > FOV_TILE_SUMS ? FOV_GEMM_ROWS / 2 : FOV_GEMM_ROWS;
     for (size_t row = row_begin; row < row_end; row += most) {
         const size_t rows = least(row_end - row, most);
-        const block b = {gemm, row, rows, (rows + mr - 1) / mr, tile};
+        const block b = {gemm, ops, words, row, rows, (rows + ops->mr - 1) / ops->mr, quant};
+        for (size_t i = 0; i < rows && ops->measure; i++) {
+            if (i + ROWS_AHEAD < rows) prefetch_row(x_row(gemm, row + i + ROWS_AHEAD), gemm->k);
+            ops->measure(x_row(gemm, row + i), gemm->k, &quant[i]);
+        }
         if (whole)
             run_whole(&b, panel_begin, panel_end, a, sums);
         else

@@ -29,7 +29,9 @@ static cut cut_of(const job *j, const fov_gemm *g) {
     const size_t panels = fov_panels(g->m);
     if (!g->n || !panels) return (cut){0, 0};
     const size_t threads = (j->threads + j->count - 1) / j->count; /* for this gemm */
-    size_t rows = (g->n + FOV_GEMM_ROWS - 1) / FOV_GEMM_ROWS;
+    size_t most = fov_block_rows(j->kernels->gemm_rows[g->type], j->kernels->gemm_mr[g->type], fov_words(g->type, g->k));
+    if (most < FOV_GEMM_ROWS / 2) most = FOV_GEMM_ROWS; /* K is long: block.c packs it in parts */
+    size_t rows = (g->n + most - 1) / most;
     if (threads <= 1) return (cut){rows, 1};
     const size_t even = (rows + threads - 1) / threads * threads;
     if (g->n / even >= ROWS_LEAST) return (cut){even, 1};

@@ -4,6 +4,28 @@
 
 #include "kernels/kernels.h"
 
+/* A dense layer Y = X W^T + b as a gemm without rows: n, x and y are left to the caller, ldx and ldy are contiguous. */
+typedef struct fov_linear {
+    size_t m, k; /* outputs, inputs */
+    fov_type type;
+    float *w;     /* packed words */
+    float *scale; /* [m] of int8 */
+    int32_t *sum; /* [m] of int8 */
+    float *bias;  /* [m] or NULL */
+} fov_linear;
+
+static inline fov_gemm fov_linear_gemm(const fov_linear *l) {
+    return (fov_gemm){.m = l->m,
+                      .k = l->k,
+                      .type = l->type,
+                      .ldx = l->k,
+                      .w = l->w,
+                      .w_scale = l->scale,
+                      .w_sum = l->sum,
+                      .bias = l->bias,
+                      .ldy = l->m};
+}
+
 /* scratch: threads * fov_gemm_scratch() floats, 64-byte aligned. The result does not depend on `threads`. */
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch);
 

@@ -22,16 +22,26 @@ enum {
     FOV_GEMM_ROWS = 168 /* rows a gemm task packs at a time (a multiple of 6, 8, 12 and 14) */
 };
 
+/* What the operands of a gemm are multiplied in. A word is 4 bytes of K: 1 float, 2 bf16 or 4 int8, so that panels and packed rows
+ * have one geometry; K is padded with zeros to whole words. Sums are f32, of int8 int32. bf16: X and W rounded to nearest, ties to
+ * even int8: W[j, k] = scale[j] q, q in [-127, 127]; X[i, k] = s_i (u - z_i), u in [0, 255], s_i and z_i from the row's range (with
+ * 0 in it): y = s_i scale[j] (sum u q - z_i sum q). A row with a value that is not finite gives NaN. */
+typedef enum fov_type { FOV_TYPE_F32, FOV_TYPE_BF16, FOV_TYPE_INT8 } fov_type;
+enum { FOV_TYPES = 3 };
+
 typedef enum fov_activation { FOV_ACT_NONE, FOV_ACT_GELU, FOV_ACT_RELU, FOV_ACT_TANH } fov_activation;
 
 /* Y[y_row(i), j] = act( sum_k X[x_row(i), k] W[j, k] + bias[j] ) + residual[y_row(i), j], i < n, j < m.
- * W is packed: panel p holds columns 32 p .. 32 p + 31 as [k][32], short panels padded with zeros. */
+ * W is packed: panel p holds columns 32 p .. 32 p + 31 as [words of k][32], short panels padded with zeros. */
 typedef struct fov_gemm {
     size_t n, m, k;
+    fov_type type; /* of w; X is converted as it is packed */
     const float *x;
     size_t ldx;
     const uint32_t *x_rows; /* [n] or NULL: row i */
-    const float *w;         /* packed, 64-byte aligned */
+    const float *w;         /* packed words, 64-byte aligned */
+    const float *w_scale;   /* [m] of int8 */
+    const int32_t *w_sum;   /* [m] of int8: sum of q */
     const float *bias;      /* [m] or NULL */
     fov_activation act;
     const float *residual; /* [.., m] or NULL; may be y itself */
@@ -74,7 +84,8 @@ enum { FOV_I8_MOST = 512 };
 
 typedef struct fov_kernels {
     const char *name;
-    unsigned gemm_mr; /* rows of the register tile */
+    unsigned gemm_mr[FOV_TYPES];   /* rows of the register tile, at most 32 */
+    unsigned gemm_rows[FOV_TYPES]; /* rows packed at a time at most */
 
     /* Pack rows of w [m, k] (leading dimension ldw) into panels [ceil(m / 32)][k][32]: packed(j, k) = w[j, k]. */
     void (*pack_t)(const float *w, size_t ldw, size_t m, size_t k, float *packed);
@@ -121,10 +132,11 @@ typedef struct fov_kernels {
 
     void (*from_f16)(const uint16_t *x, float *y, size_t count);
     void (*from_bf16)(const uint16_t *x, float *y, size_t count);
+    void (*to_bf16)(const float *x, uint16_t *y, size_t count); /* to nearest, ties to even; NaN stays NaN */
 
-    /* Register-only FMA loop: `iterations` rounds of `*flops_per_iteration` flops (mul and add count 2). Returns a value that
-     * depends on all of them. */
-    float (*fma_loop)(uint64_t iterations, uint64_t *flops_per_iteration);
+    /* Register-only loop of the type's multiply-add: `iterations` rounds of `*flops_per_iteration` operations (mul and add count
+     * 2). Returns a value that depends on all of them. */
+    float (*fma_loop[FOV_TYPES])(uint64_t iterations, uint64_t *flops_per_iteration);
 } fov_kernels;
 
 /* Floats of scratch gemm_block needs, for any gemm. */
@@ -133,10 +145,21 @@ size_t fov_gemm_scratch(void);
 static inline size_t fov_panels(size_t m) {
     return (m + FOV_PANEL - 1) / FOV_PANEL;
 }
+/* Words of k values of a type. */
+static inline size_t fov_words(fov_type type, size_t k) {
+    return (k + ((size_t)1 << type) - 1) >> type;
+}
 /* Floats of a packed [m, k] matrix. */
 static inline size_t fov_packed_size(size_t m, size_t k) {
     return fov_panels(m) * FOV_PANEL * k;
 }
+
+/* Pack rows of w [m, k] (leading dimension ldw) as panels of a type; scale and sum [m] are written for int8. words: scratch of
+ * FOV_PANEL * fov_words(type, k) floats. gemm_pack.c */
+void fov_pack_type(const fov_kernels *kernels, fov_type type, const float *w, size_t ldw, size_t m, size_t k, float *packed,
+                   float *scale, int32_t *sum, float *words);
+/* W[j, i] of a packed [m, k] matrix, as f32. */
+float fov_packed_at(fov_type type, const float *packed, const float *scale, size_t k, size_t j, size_t i);
 
 /* ladder.c: tiers, best first known to this build and processor. */
 /* The tier in use: the best this processor has, lowered by FOV_CPU. NULL and an error when FOV_CPU names an unknown or absent

@@ -21,6 +21,18 @@ static bool has_avx2(const fov_cpu *cpu) {
 static bool has_avx512(const fov_cpu *cpu) {
     return has_avx2(cpu) && cpu->avx512;
 }
+
+static bool has_avx512vnni(const fov_cpu *cpu) {
+    return has_avx512(cpu) && cpu->avx512_vnni;
+}
+
+static bool has_avx512bf16(const fov_cpu *cpu) {
+    return has_avx512vnni(cpu) && cpu->avx512_bf16;
+}
+
+static bool has_amx(const fov_cpu *cpu) {
+    return has_avx512bf16(cpu) && cpu->amx_bf16 && cpu->amx_int8;
+}
 #endif
 
 static const struct {
@@ -31,6 +43,9 @@ static const struct {
 #if defined(__x86_64__)
     {&fov_tier_avx2, has_avx2},
     {&fov_tier_avx512, has_avx512},
+    {&fov_tier_avx512vnni, has_avx512vnni},
+    {&fov_tier_avx512bf16, has_avx512bf16},
+    {&fov_tier_amx, has_amx},
 #endif
 };
 
@@ -60,7 +75,7 @@ const fov_kernels *fov_kernels_named(const char *name) {
 const fov_kernels *fov_kernels_get(fov_error *error) {
     pthread_once(&once, choose);
     if (chosen) return chosen;
-    char there[64] = "";
+    char there[96] = "";
     bool known = false;
     for (size_t i = 0, used = 0; i < TIERS; i++) {
         const char *name = ladder[i].kernels->name;
@@ -79,6 +94,9 @@ const char *const *fov_kernels_names(void) {
 #if defined(__x86_64__)
         "avx2",
         "avx512",
+        "avx512vnni",
+        "avx512bf16",
+        "amx",
 #endif
         NULL
     };

@@ -6,7 +6,7 @@
 
 extern const fov_kernels fov_tier_ref;
 #if defined(__x86_64__)
-extern const fov_kernels fov_tier_avx2, fov_tier_avx512;
+extern const fov_kernels fov_tier_avx2, fov_tier_avx512, fov_tier_avx512vnni, fov_tier_avx512bf16, fov_tier_amx;
 #endif
 
 #endif

@@ -1,4 +1,4 @@
-/* tile.h: between the loops of a gemm (block.c, one for all tiers) and the register tiles of a tier.
+/* tile.h: between the loops of a gemm (block.c, one for all tiers and types) and the register tiles of a tier. K counts words here.
  *
  * The order of operations of every output element, for all tiers:
  *     for each block of FOV_GEMM_KC of K, ascending: acc = 0; acc += x[k] w[k], k ascending; sum = first ? acc : sum + acc
@@ -11,22 +11,58 @@
 
 enum {
     FOV_TILE_STRIDE = FOV_GEMM_KC + 16,  /* floats between packed rows: 25 cache lines, so rows fall in different L1 sets */
-    FOV_TILE_PACKED = 2 * FOV_GEMM_ROWS, /* rows of packed X, one block of K each: 525 KiB, half of a 1 MiB L2 */
-    FOV_TILE_SUMS = 12 * FOV_GEMM_ROWS   /* rows of a panel's sums kept in scratch */
+    FOV_TILE_PACKED = 4 * FOV_GEMM_ROWS, /* rows of packed X, one block of K each: 1 MiB, of which f32 uses half */
+    FOV_TILE_SUMS = 16 * FOV_GEMM_ROWS   /* rows of a panel's sums kept in scratch */
 };
 
+/* int8: X[i, k] = scale (u - zero); inverse = 1 / scale, or 0. */
+typedef struct fov_quant {
+    float scale, inverse;
+    int32_t zero;
+} fov_quant;
+
 typedef struct fov_tile {
-    size_t rows, k;   /* rows <= mr, k <= FOV_GEMM_KC */
-    const float *a;   /* [rows][FOV_TILE_STRIDE] */
-    const float *b;   /* [k][FOV_PANEL], 64-byte aligned */
-    float *sum;       /* [rows][FOV_PANEL] of scratch, 64-byte aligned */
-    bool first, last; /* block of K */
+    size_t rows, k;         /* rows <= mr, k <= FOV_GEMM_KC */
+    const float *a;         /* [rows][FOV_TILE_STRIDE] */
+    const float *b;         /* [k][FOV_PANEL], 64-byte aligned */
+    float *sum;             /* [rows][FOV_PANEL] of scratch, 64-byte aligned; of int8: int32_t */
+    const fov_quant *quant; /* [rows] of int8 */
+    bool first, last;       /* block of K */
     const fov_gemm *gemm;
     size_t row, panel; /* of the tile in the gemm, for the epilogue */
 } fov_tile;
 
-/* gemm_block of a tier with register tiles of at most mr rows. */
+/* Rows that are packed at a time, all of K: what scratch holds, at most `rows`; whole register tiles where there is a choice. */
+static inline size_t fov_block_rows(size_t rows, size_t mr, size_t words) {
+    const size_t blocks = (words + FOV_GEMM_KC - 1) / FOV_GEMM_KC, fit = blocks ? FOV_TILE_PACKED / blocks : rows;
+    return (fit < rows ? fit : rows) / mr * mr;
+}
+
+/* What a tier brings for a type. */
+typedef struct fov_tiles {
+    size_t mr;   /* rows of a register tile at most */
+    size_t rows; /* packed at a time, a multiple of mr, at most FOV_TILE_PACKED */
+    size_t kc;   /* words of K of a tile; divides FOV_GEMM_KC */
+    bool full;   /* tiles of mr rows and a rest; else of equal rows */
+    void (*tile)(const fov_tile *tile);
+    void (*measure)(const float *x, size_t k, fov_quant *quant); /* of a row of X, before it is packed; or NULL */
+    /* k values of a row into words, padded with zeros; NULL: f32, copied. */
+    void (*pack)(const float *x, size_t k, const fov_quant *quant, float *words);
+} fov_tiles;
+
+/* gemm_block of a tier and type. */
 void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                        float *scratch, size_t mr, void (*tile)(const fov_tile *tile));
+                        float *scratch, const fov_tiles *tiles);
+
+/* The row's quantisation from its range; finite: no value is NaN or infinite. */
+static inline fov_quant fov_quant_of(float low, float high, bool finite) {
+    if (!finite) return (fov_quant){__builtin_nanf(""), 0, 0};
+    if (!(high > low)) return (fov_quant){0, 0, 0};
+    /* halves: high - low may overflow */
+    const float half = (high * 0.5f - low * 0.5f), scale = half / 127.5f;
+    if (!(scale > 0x1p-120f)) return (fov_quant){0, 0, 0}; /* nothing that f32 can tell from 0 */
+    const float inverse = 1 / scale;
+    return (fov_quant){scale, inverse, (int32_t)__builtin_rintf(-low * inverse)};
+}
 
 #endif

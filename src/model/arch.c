@@ -78,6 +78,7 @@ static const fov_arch archs[] = {
      .classifier = "classifier.out_proj",
      .token_classifier = "classifier",
      .lm_dense = "lm_head.dense",
+     .lm_activation = FOV_ACT_GELU,
      .lm_norm = "lm_head.layer_norm",
      .lm_decoder = "lm_head.decoder",
      .lm_bias = "lm_head.bias",
@@ -91,7 +92,6 @@ static const fov_arch archs[] = {
      BERT_NAMES,
      .conv = "encoder.layer.%zu.attention.self.conv.weight",
      .pooler = "classifier.dense",
-     .pooler_activation = FOV_ACT_GELU,
      .classifier = "classifier.out_proj",
      .lm_dense = "cls.predictions.transform.dense",
      .lm_norm = "cls.predictions.transform.LayerNorm",
@@ -120,11 +120,13 @@ static fov_status problem_head(const fov_config *config, const char *where, fov_
         if (strcmp(config->problem_type, problems[i].name)) continue;
         *head = problems[i].head;
         if (*head == FOV_HEAD_REGRESSION && config->labels != 1)
-            return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "regression with %zu outputs; only one is supported",
-                            config->labels);
+            return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
+                            "regression with %zu outputs is not supported, only with one; give another checkpoint", config->labels);
         return FOV_OK;
     }
-    return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "problem_type '%s' is not known", config->problem_type);
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
+                    "problem_type '%s' is not known; make it single_label_classification, multi_label_classification or regression",
+                    config->problem_type);
 }
 
 fov_status fov_arch_find(const fov_config *config, const char *where, const fov_arch **arch, fov_head *head, fov_error *error) {
@@ -144,16 +146,15 @@ fov_status fov_arch_find(const fov_config *config, const char *where, const fov_
             return c->head == FOV_HEAD_SINGLE_LABEL ? problem_head(config, where, head, error) : FOV_OK;
         }
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
-                        "model class '%s' is not supported for %s (classification, tagging, masked LM and plain "
-                        "encoders are)",
+                        "model class '%s' is not supported for %s; give a classifier, tagger, masked LM or plain encoder",
                         config->architecture, config->model_type);
     }
     static const char *const sentencepiece[] = {"xlm-roberta", "xlm-roberta-xl", "camembert", "albert", "xlnet"};
     for (size_t i = 0; i < sizeof sentencepiece / sizeof *sentencepiece; i++)
         if (!strcmp(config->model_type, sentencepiece[i]))
             return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
-                            "model_type '%s' is not supported: it needs a SentencePiece tokenizer; foveate runs %s",
+                            "model_type '%s' is not supported: it needs a SentencePiece tokenizer; give a checkpoint of %s",
                             config->model_type, known);
-    return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "model_type '%s' is not supported; foveate runs %s", config->model_type,
-                    known);
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "model_type '%s' is not supported; give a checkpoint of %s",
+                    config->model_type, known);
 }

@@ -18,7 +18,7 @@ typedef struct fov_arch {
     const char *q, *k, *v, *o, *norm1, *up, *down, *norm2;
     const char *q_global, *k_global, *v_global, *score_scale, *conv; /* layer names that a checkpoint may have; NULL: never */
     const char *pooler;                                              /* full name, before the classifier */
-    fov_activation pooler_activation;
+    fov_activation pooler_activation, lm_activation; /* behind pooler and lm_dense; NONE: the configuration's hidden_act */
     const char *classifier, *token_classifier;
     const char *lm_dense, *lm_norm, *lm_decoder, *lm_bias; /* full names; the decoder is tied to the word embeddings when absent */
     size_t position_offset;                                /* rows of positions before the first token's */

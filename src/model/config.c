@@ -33,8 +33,8 @@ static fov_status read_field(fov_config *config, const field *f, const fov_json 
     const char *name = f->other && !fov_json_get(json, f->name) ? f->other : f->name;
     size_t *value = (size_t *)(void *)((char *)config + f->offset);
     if (f->required && !fov_json_get(json, name))
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\"%s%s%s is missing", f->name, f->other ? " (or \"" : "",
-                        f->other ? f->other : "", f->other ? "\")" : "");
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\"%s%s%s is missing" FOV_MEND_FILE, f->name,
+                        f->other ? " (or \"" : "", f->other ? f->other : "", f->other ? "\")" : "");
     return fov_json_size(json, name, f->low, max_value, value);
 }
 
@@ -43,11 +43,11 @@ static fov_status read_architecture(fov_config *config, const fov_json *json) {
     if (!list) return FOV_OK;
     const json_t *first = json_array_get(list, 0);
     if (!json_is_array(list) || (first && !json_is_string(first)))
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"architectures\" must be an array of strings");
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"architectures\" must be an array of strings" FOV_MEND_FILE);
     if (!first) return FOV_OK;
     if (json_string_length(first) >= sizeof config->architecture)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"architectures\": a name of %zu bytes is too long",
-                        json_string_length(first));
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                        "\"architectures\": a name of %zu bytes is too long" FOV_MEND_FILE, json_string_length(first));
     memcpy(config->architecture, json_string_value(first), json_string_length(first) + 1);
     return FOV_OK;
 }
@@ -71,11 +71,11 @@ static fov_status read_numbers(fov_config *config, const fov_json *json) {
         if (status) return status;
     }
     if (config->width % config->heads)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "%zu heads do not divide the width %zu", config->heads,
-                        config->width);
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "%zu heads do not divide the width %zu" FOV_MEND_FILE,
+                        config->heads, config->width);
     if (config->pad_id >= config->vocabulary)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"pad_token_id\" %zu is outside the vocabulary of %zu",
-                        config->pad_id, config->vocabulary);
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                        "\"pad_token_id\" %zu is outside the vocabulary of %zu" FOV_MEND_FILE, config->pad_id, config->vocabulary);
     config->norm_eps = 1e-12;
     return fov_json_double(json, "layer_norm_eps", 0, 1, &config->norm_eps);
 }

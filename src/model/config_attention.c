@@ -62,14 +62,16 @@ static fov_status read_object(method *m, const json_t *object, const fov_json *j
     fov_status status = fov_json_text(&inner, "method", name, sizeof name);
     if (status) return status;
     if (!plain(name))
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention\" needs a \"method\": a word, such as \"yoso\"");
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                        "\"attention\" needs a \"method\": a word, such as \"yoso\"" FOV_MEND_FILE);
 
     const bool yoso = !strcmp(name, "yoso");
     int expectation = 1;
     if (yoso) status = fov_json_bool(&inner, "use_expectation", &expectation);
     if (status) return status;
     if (yoso && !expectation && !fov_json_get(&inner, "num_hash"))
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention\": yoso without use_expectation needs \"num_hash\"");
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                        "\"attention\": yoso without use_expectation needs \"num_hash\"" FOV_MEND_FILE);
 
     bool fits = append(m, name);
     for (void *i = json_object_iter(entries); i; i = json_object_iter_next(entries, i)) {
@@ -79,30 +81,32 @@ static fov_status read_object(method *m, const json_t *object, const fov_json *j
         if (!param) continue;
         if (!plain(param) || !print_value(json_object_iter_value(i), value, sizeof value))
             return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
-                            "\"attention\": \"%.60s\" must be a number, a boolean or a word", key);
+                            "\"attention\": \"%.60s\" must be a number, a boolean or a word" FOV_MEND_FILE, key);
         fits = fits && append_param(m, param, value);
     }
-    return fits ? FOV_OK : fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention\" has too many parameters");
+    return fits ? FOV_OK
+                : fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention\" has too many parameters" FOV_MEND_FILE);
 }
 
 /* attention_window: one number, or one per layer, all the same. */
 static fov_status read_window(fov_config *config, const json_t *window, const fov_json *json) {
     const size_t entries = json_is_array(window) ? json_array_size(window) : 1;
     if (json_is_array(window) && entries != config->layers)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention_window\" has %zu entries for %zu layers", entries,
-                        config->layers);
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                        "\"attention_window\" has %zu entries for %zu layers" FOV_MEND_FILE, entries, config->layers);
     double first = 0;
     for (size_t i = 0; i < entries; i++) {
         const json_t *entry = json_is_array(window) ? json_array_get(window, i) : window;
         double w = json_is_number(entry) ? json_number_value(entry) : 0;
         if (!(w >= 1 && w <= 0x1p31) || w != floor(w))
             return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
-                            "\"attention_window\" must hold whole numbers from 1 to 2^31");
+                            "\"attention_window\" must hold whole numbers from 1 to 2^31" FOV_MEND_FILE);
         if (!i) first = w;
         if (w < first || w > first)
             return fov_fail(json->error, FOV_ERR_UNSUPPORTED, json->where,
-                            "\"attention_window\" differs between layers (%.0f and %.0f); one window for all is supported", first,
-                            w);
+                            "\"attention_window\" differs between layers (%.0f and %.0f), only one for all is supported; give "
+                            "another checkpoint",
+                            first, w);
     }
     snprintf(config->attention, sizeof config->attention, "window:w=%.0f", first);
     return FOV_OK;
@@ -129,7 +133,8 @@ fov_status fov_config_read_attention(fov_config *config, const fov_json *json) {
     if (!strcmp(config->model_type, "yoso")) return read_yoso_model(config, json);
     const json_t *object = fov_json_get(json, "attention"), *window = fov_json_get(json, "attention_window");
     if (object && window)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"attention\" and \"attention_window\" exclude each other");
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                        "\"attention\" and \"attention_window\" exclude each other" FOV_MEND_FILE);
     if (window) return read_window(config, window, json);
     if (!object) return FOV_OK;
     if (!json_is_object(object))

@@ -21,7 +21,7 @@ static char *make_block(fov_config *config, size_t labels, size_t letters) {
 
 static fov_status make_names(fov_config *config, size_t labels, const fov_json *json) {
     char *text = make_block(config, labels, fov_mul(labels, MADE_NAME));
-    if (!text) return fov_fail(json->error, FOV_ERR_MEMORY, json->where, "out of memory for %zu labels", labels);
+    if (!text) return fov_fail(json->error, FOV_ERR_MEMORY, json->where, "out of memory for %zu labels" FOV_MEND_MEMORY, labels);
     for (size_t i = 0; i < labels; i++, text += MADE_NAME) {
         snprintf(text, MADE_NAME, "LABEL_%u", (unsigned)i);
         config->label_names[i] = text;
@@ -48,23 +48,23 @@ static fov_status read_map(fov_config *config, const json_t *map, bool reversed,
     json_t *object = (json_t *)(uintptr_t)map; /* jansson's iterators take no const */
     size_t labels = json_object_size(map), letters = 0;
     if (!json_is_object(map) || !labels || labels > FOV_MAX_LABELS)
-        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\" must be an object of 1 to %d labels", what,
+        return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\" must be an object of 1 to %d labels" FOV_MEND_FILE, what,
                         FOV_MAX_LABELS);
     for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i)) {
         const json_t *value = json_object_iter_value(i);
         if (!reversed && !json_is_string(value))
-            return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"id2label\": the label of \"%.100s\" must be a string",
-                            json_object_iter_key(i));
+            return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                            "\"id2label\": the label of \"%.100s\" must be a string" FOV_MEND_FILE, json_object_iter_key(i));
         letters += (reversed ? strlen(json_object_iter_key(i)) : json_string_length(value)) + 1;
     }
     char *text = make_block(config, labels, letters);
-    if (!text) return fov_fail(json->error, FOV_ERR_MEMORY, json->where, "out of memory for %zu labels", labels);
+    if (!text) return fov_fail(json->error, FOV_ERR_MEMORY, json->where, "out of memory for %zu labels" FOV_MEND_MEMORY, labels);
     for (void *i = json_object_iter(object); i; i = json_object_iter_next(object, i)) {
         const char *key = json_object_iter_key(i), *name = reversed ? key : json_string_value(json_object_iter_value(i));
         size_t id = reversed ? value_id(json_object_iter_value(i)) : key_id(key), length = strlen(name) + 1;
         if (id >= labels || config->label_names[id])
-            return fov_fail(json->error, FOV_ERR_FORMAT, json->where, "\"%s\": the ids must be 0 to %zu, each once; see \"%.100s\"",
-                            what, labels - 1, key);
+            return fov_fail(json->error, FOV_ERR_FORMAT, json->where,
+                            "\"%s\": the ids must be 0 to %zu, each once; see \"%.100s\"" FOV_MEND_FILE, what, labels - 1, key);
         config->label_names[id] = memcpy(text, name, length);
         text += length;
     }

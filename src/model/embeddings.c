@@ -1,4 +1,4 @@
-/* embeddings.c: ids to the first hidden states. Word rows are read from the checkpoint's mapping and converted on the way. */
+/* embeddings.c: ids to the first hidden states. Word rows are as the checkpoint stores them, and converted on the way. */
 #include <stdatomic.h>
 
 #include "core/status.h"
@@ -21,7 +21,7 @@ static void embed_task(void *context, size_t text, unsigned thread) {
     size_t row = m->position_offset; /* of the next token */
     for (size_t t = 0; t < n; t++) {
         float *x = j->e->x + (first + t) * c, zero = 0;
-        fov_tensor_read(m->kernels, m->words, (size_t)j->batch->ids[first + t] * c, c, x);
+        fov_tensor_read(m->kernels, &m->words, (size_t)j->batch->ids[first + t] * c, c, x);
         const float *type = m->types ? m->types + (m->config.types > 1 ? j->batch->types[first + t] : 0) * c : NULL;
         const bool pad = after_pad && (size_t)j->batch->ids[first + t] == m->config.pad_id;
         const float *position = m->positions + (pad ? m->config.pad_id : row++) * c;
@@ -40,13 +40,16 @@ fov_status fov_encoder_embed(const fov_encoder *e, const fov_batch *batch, fov_e
     size_t n = batch->offsets[batch->texts];
     for (size_t i = 0; i < n; i++)
         if (batch->ids[i] < 0 || (size_t)batch->ids[i] >= m->config.vocabulary)
-            return fov_fail(error, FOV_ERR_ARGUMENT, m->name, "token id %d is outside the vocabulary of %zu", (int)batch->ids[i],
+            return fov_fail(error, FOV_ERR_ARGUMENT, m->name,
+                            "token id %d is outside the vocabulary of %zu; tokenize with this model", (int)batch->ids[i],
                             m->config.vocabulary);
     embed_job j = {.e = e, .batch = batch};
     fov_parallel(e->s.threads, batch->texts, embed_task, &j);
     size_t bad = atomic_load(&j.bad);
     if (bad)
-        return fov_fail(error, FOV_ERR_FORMAT, m->words->file, "the embedding of token id %d holds values that are not finite",
+        return fov_fail(error, FOV_ERR_FORMAT, m->words.file,
+                        "the embedding of token id %d holds values that are not finite (NaN or infinity); save or download the "
+                        "checkpoint again",
                         (int)batch->ids[bad - 1]);
     return FOV_OK;
 }

@@ -2,8 +2,9 @@
  *
  * embeddings -> L x { q, k; weights, importance; values; attention; output + residual, norm; feed-forward + residual, norm } ->
  * rows. No padding is computed. The last layer computes only the rows that are read: their queries, output projection and
- * feed-forward (keys and values of all tokens). With an estimator in a padded convention the importance of the last layer still
- * counts every query row, as the papers do.
+ * feed-forward (keys and values of all tokens; none of these where only Longformer's global rows are read, whose projections are
+ * their own). With an estimator in a padded convention the importance of the last layer still counts every query row, as the
+ * papers do.
  *
  * Memory of N tokens: x, q, k, v [N, C]; a block of hidden activations; attention scratch. y overwrites q, the two residual sums
  * overwrite k and v. Weights that must be stored (value estimators) are made for a few texts at a time. */
@@ -42,18 +43,13 @@ static void normalize_rows(const fov_encoder *e, size_t n, const float *from, fl
 
 static void dense(const fov_encoder *e, const fov_linear *w, const float *x, const uint32_t *x_rows, size_t n,
                   const float *residual, float *y) {
-    fov_gemm g = {.n = n,
-                  .m = w->m,
-                  .k = w->k,
-                  .x = x,
-                  .ldx = w->k,
-                  .x_rows = x_rows,
-                  .w = w->w,
-                  .bias = w->bias,
-                  .residual = residual,
-                  .ldr = w->m,
-                  .y = y,
-                  .ldy = w->m};
+    fov_gemm g = fov_linear_gemm(w);
+    g.n = n;
+    g.x = x;
+    g.x_rows = x_rows;
+    g.residual = residual;
+    g.ldr = w->m;
+    g.y = y;
     fov_gemm_run(e->model->kernels, &g, e->s.threads, e->gemm_scratch);
 }
 
@@ -64,16 +60,11 @@ typedef struct layer_run {
     size_t layer;
     bool subset;    /* only rows_out rows leave this layer */
     bool compact_q; /* q holds just those */
+    bool local;     /* some row that leaves is made from q, k and v */
     size_t tokens, rows_out;
     fov_stats *stats;
     float *importance, *work; /* [N] of this layer or NULL */
 } layer_run;
-
-static double pairs(const size_t *rows, const size_t *keys, size_t texts) {
-    double sum = 0;
-    for (size_t b = 0; b < texts; b++) sum += (double)(rows[b + 1] - rows[b]) * (double)(keys[b + 1] - keys[b]);
-    return sum;
-}
 
 static void run_values(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
     fov_value_weights weights = fov_encoder_value_weights(e, r->layer);
@@ -136,82 +127,84 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
     }
 }
 
-/* Multiply-adds of the method for the given query rows of all texts and heads. */
-static double attention_cost(const fov_encoder *e, const fov_attention *p, const size_t *rows) {
-    double sum = 0;
-    for (size_t b = 0; b < p->texts; b++)
-        sum += e->attention->cost(&e->s.attention, rows[b + 1] - rows[b], p->k_offsets[b + 1] - p->k_offsets[b], p->head_size);
-    sum *= (double)p->heads;
-    return e->attention->layer_cost ? sum + e->attention->layer_cost(&e->s.attention, p) : sum;
-}
-
-static void attend(const fov_encoder *e, const layer_run *r) {
+static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_attention_global *global) {
     const fov_config *c = &e->model->config;
     const fov_layer *w = &e->model->layers[r->layer];
     const fov_batch *b = r->batch;
     bool own_rows = r->subset && !r->compact_q;
-    const fov_attention_global global = {.x = e->x,
-                                         .ldx = c->width,
-                                         .width = c->width,
-                                         .q = w->q_global.w,
-                                         .q_bias = w->q_global.bias,
-                                         .k = w->k_global.w,
-                                         .k_bias = w->k_global.bias,
-                                         .v = w->v_global.w,
-                                         .v_bias = w->v_global.bias};
-    fov_attention p = {.texts = b->texts,
-                       .heads = c->heads,
-                       .head_size = c->width / c->heads,
-                       .k_offsets = b->offsets,
-                       .q_offsets = r->compact_q ? e->row_offsets : b->offsets,
-                       .y_offsets = r->subset ? e->row_offsets : b->offsets,
-                       .y_query = own_rows ? e->row_queries : NULL,
-                       .q_position = r->compact_q ? e->row_queries : NULL,
-                       .q = e->q,
-                       .ldq = c->width,
-                       .k = e->k,
-                       .ldk = c->width,
-                       .v = e->v,
-                       .ldv = c->width,
-                       .y = own_rows ? e->y : e->q,
-                       .ldy = c->width,
-                       .scale = 1 / sqrtf((float)(c->width / c->heads)),
-                       .layer = {.score_scale = w->score_scale,
-                                 .conv = w->conv,
-                                 .conv_width = w->conv_width,
-                                 .globals = e->model->globals,
-                                 .global = e->model->globals ? &global : NULL},
-                       .hashes = b->hashes,
-                       .seed = e->s.seed,
-                       .layer_number = (uint32_t)r->layer};
-    fov_attention_run run = {e->model->kernels, &e->s.attention, e->s.threads, e->attention_scratch};
-    if (e->importance) {
-        attend_in_groups(e, r, &run, &p);
-        r->stats->total_done_real += (attention_cost(e, &p, p.q_offsets) + attention_cost(e, &p, p.y_offsets)) / 2;
-    } else {
-        run_values(e, r, &p);
-        e->attention->forward(&run, &p);
-        r->stats->total_done_real += attention_cost(e, &p, p.y_offsets);
+    *global = (fov_attention_global){.x = e->x,
+                                     .ldx = c->width,
+                                     .width = c->width,
+                                     .q = w->q_global.w,
+                                     .q_bias = w->q_global.bias,
+                                     .k = w->k_global.w,
+                                     .k_bias = w->k_global.bias,
+                                     .v = w->v_global.w,
+                                     .v_bias = w->v_global.bias};
+    const fov_attention p = {.texts = b->texts,
+                             .heads = c->heads,
+                             .head_size = c->width / c->heads,
+                             .k_offsets = b->offsets,
+                             .q_offsets = r->compact_q ? e->row_offsets : b->offsets,
+                             .y_offsets = r->subset ? e->row_offsets : b->offsets,
+                             .y_query = own_rows ? e->row_queries : NULL,
+                             .q_position = r->compact_q ? e->row_queries : NULL,
+                             .q = e->q,
+                             .ldq = c->width,
+                             .k = e->k,
+                             .ldk = c->width,
+                             .v = e->v,
+                             .ldv = c->width,
+                             .y = own_rows ? e->y : e->q,
+                             .ldy = c->width,
+                             .scale = 1 / sqrtf((float)(c->width / c->heads)),
+                             .layer = {.score_scale = w->score_scale,
+                                       .conv = w->conv,
+                                       .conv_width = w->conv_width,
+                                       .globals = e->model->globals,
+                                       .global = e->model->globals ? global : NULL},
+                             .hashes = b->hashes,
+                             .seed = e->s.seed,
+                             .layer_number = (uint32_t)r->layer};
+    return p;
+}
+
+static void attend(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
+    const fov_setting *s = &e->s.attention;
+    fov_attention_run run = {e->model->kernels, s, e->s.threads, e->attention_scratch};
+    if (e->importance && r->local) {
+        attend_in_groups(e, r, &run, p);
+        r->stats->total_done_real +=
+            (fov_encoder_attention_cost(s, p, p->q_offsets, true) + fov_encoder_attention_cost(s, p, p->y_offsets, true)) / 2;
+        return;
     }
+    if (r->local) run_values(e, r, p);
+    e->attention->forward(&run, p);
+    r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->y_offsets, r->local);
+}
+
+/* A padded convention and a trace want the weights of every layer, read or not. */
+static bool needs_local(const fov_encoder *e, const fov_attention *p) {
+    return e->count_all_rows || e->s.trace || !e->attention->reads_local || e->attention->reads_local(&e->s.attention, p);
 }
 
 static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_layer *w = &e->model->layers[r->layer];
     const fov_kernels *kernels = e->model->kernels;
-    size_t c = e->model->config.width, n = r->tokens, nq = r->compact_q ? r->rows_out : n, out = r->subset ? r->rows_out : n;
-    fov_gemm qk[2] = {{.n = nq,
-                       .m = c,
-                       .k = c,
-                       .x = e->x,
-                       .ldx = c,
-                       .x_rows = r->compact_q ? e->rows : NULL,
-                       .w = w->q.w,
-                       .bias = w->q.bias,
-                       .y = e->q,
-                       .ldy = c},
-                      {.n = n, .m = c, .k = c, .x = e->x, .ldx = c, .w = w->k.w, .bias = w->k.bias, .y = e->k, .ldy = c}};
-    fov_gemm_run_all(kernels, qk, 2, e->s.threads, e->gemm_scratch);
-    attend(e, r);
+    fov_attention_global global;
+    const fov_attention p = problem_of(e, r, &global);
+    r->local = needs_local(e, &p);
+    size_t c = e->model->config.width, n = r->local ? r->tokens : 0, out = r->subset ? r->rows_out : r->tokens;
+    size_t nq = r->compact_q && r->local ? r->rows_out : n;
+    fov_gemm qk[2] = {fov_linear_gemm(&w->q), fov_linear_gemm(&w->k)};
+    qk[0].n = nq;
+    qk[0].x_rows = r->compact_q ? e->rows : NULL;
+    qk[0].y = e->q;
+    qk[1].n = n;
+    qk[1].y = e->k;
+    qk[0].x = qk[1].x = e->x;
+    if (r->local) fov_gemm_run_all(kernels, qk, 2, e->s.threads, e->gemm_scratch);
+    attend(e, r, &p);
     const float *residual = e->x;
     if (r->subset) {
         for (size_t i = 0; i < out; i++) memcpy(e->v + i * c, e->x + e->rows[i] * c, c * sizeof(float));
@@ -221,7 +214,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     normalize_rows(e, out, e->k, e->x, &w->norm1);
     r->stats->total_done_real += (double)(nq + n + out) * (double)c * (double)c;
 
-    fov_ffn_weights ffn = {c, e->model->config.ffn_width, w->up.w, w->up.bias, w->down.w, w->down.bias, e->model->activation};
+    fov_ffn_weights ffn = {w->up, w->down, e->model->activation};
     fov_ffn_run run = {kernels, &e->s.ffn, &ffn, e->s.threads, e->ffn_scratch, e->gemm_scratch, &r->stats->total_done_real};
     fov_ffn problem = {out, e->x, e->v};
     e->ffn->forward(&run, &problem);
@@ -244,18 +237,6 @@ static size_t list_rows(fov_encoder *e, const fov_batch *b) {
     }
     e->row_offsets[b->texts] = count;
     return count;
-}
-
-/* The exact ragged path with every row computed, and the padded convention's value projection. */
-static void add_exact_cost(const fov_encoder *e, const fov_batch *b, fov_stats *stats) {
-    const fov_config *c = &e->model->config;
-    double n = (double)b->offsets[b->texts], width = (double)c->width, layers = (double)c->layers;
-    double scores = pairs(b->offsets, b->offsets, b->texts);
-    stats->values_exact_real += layers * n * width * width;
-    stats->values_exact_padded += layers * (double)b->texts * e->padded * width * width;
-    for (size_t t = 0; t < b->texts; t++)
-        if ((double)(b->offsets[t + 1] - b->offsets[t]) > e->padded) stats->values_exact_padded = (double)NAN; /* no such figure */
-    stats->total_exact_real += layers * (4 * n * width * width + 2 * scores * width + 2 * n * width * (double)c->ffn_width);
 }
 
 static void use_first_rows(fov_encoder *e, const fov_batch *b) {
@@ -291,7 +272,7 @@ fov_status fov_encoder_run(fov_encoder *e, const fov_batch *batch, const float *
     }
     if (!read_all && e->s.all_rows) use_first_rows(e, batch);
     *hidden = e->x;
-    add_exact_cost(e, batch, stats);
+    fov_encoder_add_exact_cost(e, batch, stats);
     stats->texts += batch->texts;
     stats->tokens += n;
     stats->seconds_total += fov_seconds() - start;

@@ -38,6 +38,9 @@ void fov_encoder_free(fov_encoder *encoder);
 /* Most texts a batch may hold. */
 size_t fov_encoder_max_texts(const fov_encoder *encoder);
 
+/* Attention of the path that the stats call exact. */
+const fov_setting *fov_encoder_baseline(const fov_encoder *encoder);
+
 /* Last hidden states of the rows read, [rows, C], text by text, in the encoder's own memory until its next call. `stats` is added
  * to. When not NULL, importance and work are [L, N]: mean over heads of the column maximum, and of the share of the value
  * projection. */

@@ -13,7 +13,7 @@ size_t fov_encoder_weight_floats(const fov_encoder *e) {
 fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) {
     const fov_config *c = &e->model->config;
     const fov_linear *v = &e->model->layers[layer].v;
-    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias};
+    return (fov_value_weights){c->width, c->heads, c->width / c->heads, v->w, v->bias, v->type, v->scale, v->sum};
 }
 
 static size_t carve(fov_encoder *e, fov_arena *arena) {
@@ -52,6 +52,9 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
             "value estimator '%s' needs attention weights, which '%s' attention never forms; use --values exact or a softmax "
             "attention",
             e->values->info.name, e->attention->info.name);
+    if (e->ffn->f32_only && e->model->type != FOV_TYPE_F32)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->ffn->info.name,
+                        "feed-forward method '%s' needs f32 weights; load the model with dtype f32", e->ffn->info.name);
     return FOV_OK;
 }
 
@@ -68,12 +71,13 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
                               fov_error *error) {
     const fov_allocator *allocator = &model->allocator;
     fov_encoder *e = fov_alloc_zero(allocator, sizeof *e);
-    if (!e) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
+    if (!e) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory" FOV_MEND_MEMORY);
     e->model = model;
     e->s = *settings;
     e->attention = fov_attention_row_of(&settings->attention);
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
+    fov_encoder_set_baseline(e);
     e->importance = settings->trace || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
     e->padded = 128;
     for (size_t i = 0; i < e->values->info.param_count; i++)
@@ -94,7 +98,8 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     carve(e, &arena);
     status = bind_layers(e, error);
 end:
-    if (status == FOV_ERR_MEMORY) fov_fail(error, status, model->name, "out of memory: a session needs %zu bytes", bytes);
+    if (status == FOV_ERR_MEMORY)
+        fov_fail(error, status, model->name, "out of memory: a session needs %zu bytes; lower batch_tokens or max_length", bytes);
     if (status) {
         fov_encoder_free(e);
         return status;
@@ -114,6 +119,9 @@ void fov_encoder_free(fov_encoder *e) {
 
 size_t fov_encoder_max_texts(const fov_encoder *e) {
     return e->max_texts;
+}
+const fov_setting *fov_encoder_baseline(const fov_encoder *e) {
+    return &e->baseline;
 }
 const struct fov_model *fov_encoder_model(const fov_encoder *e) {
     return e->model;

@@ -10,10 +10,11 @@ struct fov_encoder {
     const fov_attention_row *attention;
     const fov_values_row *values;
     const fov_ffn_row *ffn;
-    bool importance;     /* the value estimator needs it */
-    bool count_all_rows; /* importance counts query rows that nobody reads */
-    double padded;       /* length of the papers' convention */
-    void **bound;        /* [L] */
+    fov_setting baseline; /* attention of the exact path: the checkpoint's own, in its exact form */
+    bool importance;      /* the value estimator needs it */
+    bool count_all_rows;  /* importance counts query rows that nobody reads */
+    double padded;        /* length of the papers' convention */
+    void **bound;         /* [L] */
     void *block;
     size_t max_texts;
 
@@ -31,5 +32,11 @@ fov_value_weights fov_encoder_value_weights(const fov_encoder *encoder, size_t l
 
 /* embeddings.c: x = norm(word + type + position) of every token of the batch. */
 fov_status fov_encoder_embed(const fov_encoder *encoder, const fov_batch *batch, fov_error *error);
+
+/* encoder_cost.c: multiply-adds of attention for the given query rows of all texts and heads (not local: of what the layer adds
+ * alone), and of the exact path. */
+double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *problem, const size_t *rows, bool local);
+void fov_encoder_set_baseline(fov_encoder *encoder);
+void fov_encoder_add_exact_cost(const fov_encoder *encoder, const fov_batch *batch, fov_stats *stats);
 
 #endif

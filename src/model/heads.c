@@ -8,7 +8,11 @@
 
 static void dense(const struct fov_model *m, const fov_encoder_scratch *s, const fov_linear *w, fov_activation act, const float *x,
                   size_t n, float *y, fov_stats *stats) {
-    fov_gemm g = {.n = n, .m = w->m, .k = w->k, .x = x, .ldx = w->k, .w = w->w, .bias = w->bias, .act = act, .y = y, .ldy = w->m};
+    fov_gemm g = fov_linear_gemm(w);
+    g.n = n;
+    g.x = x;
+    g.act = act;
+    g.y = y;
     fov_gemm_run(m->kernels, &g, s->threads, s->gemm);
     double done = (double)n * (double)w->m * (double)w->k;
     stats->total_done_real += done;
@@ -18,7 +22,7 @@ static void dense(const struct fov_model *m, const fov_encoder_scratch *s, const
 void fov_encoder_classify(fov_encoder *encoder, const float *hidden, size_t texts, float *logits, fov_stats *stats) {
     const struct fov_model *m = fov_encoder_model(encoder);
     fov_encoder_scratch s = fov_encoder_borrow(encoder);
-    dense(m, &s, &m->pooler, m->arch->pooler_activation, hidden, texts, s.a, stats);
+    dense(m, &s, &m->pooler, m->pooler_activation, hidden, texts, s.a, stats);
     dense(m, &s, &m->classifier, FOV_ACT_NONE, s.a, texts, logits, stats);
 }
 
@@ -101,7 +105,7 @@ void fov_encoder_fill(fov_encoder *encoder, const float *hidden, size_t rows, si
     const struct fov_model *m = fov_encoder_model(encoder);
     fov_encoder_scratch s = fov_encoder_borrow(encoder);
     size_t c = m->config.width;
-    dense(m, &s, &m->lm_dense, FOV_ACT_GELU, hidden, rows, s.a, stats);
+    dense(m, &s, &m->lm_dense, m->lm_activation, hidden, rows, s.a, stats);
     m->kernels->layernorm(s.a, c, rows, c, m->lm_norm.gamma, m->lm_norm.beta, (float)m->config.norm_eps, s.a, c);
     for (size_t r = 0; r < rows; r += FOV_FILL_ROWS)
         fill_rows(m, &s, s.a + r * c, rows - r < FOV_FILL_ROWS ? rows - r : FOV_FILL_ROWS, top, candidates + r * top);

@@ -3,26 +3,19 @@
 #define FOV_MODEL_H
 
 #include "attention/attention.h"
-#include "core/mapfile.h"
 #include "feedforward/feedforward.h"
+#include "kernels/gemm.h"
 #include "model/arch.h"
 #include "model/safetensors.h"
 #include "token/token.h"
 #include "values/values.h"
-
-/* Dense layer y = x W^T + b. */
-typedef struct fov_linear {
-    size_t m, k; /* outputs, inputs */
-    float *w;    /* packed panels */
-    float *bias; /* [m] */
-} fov_linear;
 
 typedef struct fov_norm {
     float *gamma, *beta; /* [C] */
 } fov_norm;
 
 typedef struct fov_layer {
-    fov_linear q, k, v, o, up, down; /* v: packed head by head */
+    fov_linear q, k, v, o, up, down; /* of the model's type; v: packed head by head */
     fov_norm norm1, norm2;
     /* Of some methods; w or pointer NULL when the checkpoint has none. */
     fov_linear q_global, k_global, v_global; /* Longformer; v_global head by head */
@@ -37,7 +30,8 @@ struct fov_model {
     fov_config config;
     const fov_arch *arch;
     fov_head head;
-    fov_activation activation; /* of the feed-forward layer */
+    fov_type type;                                               /* of the layers' weights; everything else is f32 */
+    fov_activation activation, pooler_activation, lm_activation; /* of the feed-forward layer, and in the heads */
     fov_model_info info;
     char name[128], architecture[32], attention[96];
     size_t max_length;
@@ -45,10 +39,14 @@ struct fov_model {
     size_t position_offset; /* token i uses position row i + offset */
 
     fov_tokenizer *tokenizer;
-    fov_tensors *tensors; /* stays open: word embeddings are read from the mapping */
+    fov_tensors *tensors; /* names and shapes; the files are closed after loading */
 
-    void *block;              /* everything below, one allocation */
-    const fov_tensor *words;  /* [V, C], as stored */
+    struct fov_load_item *items; /* what was loaded; weights.c */
+    size_t item_count;
+    uint64_t files_hash; /* of all files but the weights */
+
+    void *block;              /* everything below, one allocation; tables of a memory block stay there */
+    fov_tensor words;         /* [V, C], as stored */
     float *positions, *types; /* [P, C], [types, C] or NULL */
     fov_norm embedding_norm;
     fov_layer *layers;             /* [L] */
@@ -56,7 +54,8 @@ struct fov_model {
     fov_linear lm_dense;
     fov_norm lm_norm;
     float *lm_bias;               /* [V] */
-    const fov_tensor *lm_decoder; /* [V, C], as stored */
+    fov_tensor decoder;           /* [V, C], as stored */
+    const fov_tensor *lm_decoder; /* &decoder, or &words where they are tied */
 };
 
 /* `count` elements of a float tensor from element `first`, converted to f32. */
@@ -64,5 +63,7 @@ void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *tensor, size_
 
 /* weights.c: find, check, carve and pack all weights. model->config, arch, head, kernels and tensors are set. */
 fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error);
+/* Of every weight, continued from `hash`. */
+uint64_t fov_model_hash_weights(const struct fov_model *model, uint64_t hash);
 
 #endif

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/file.h"
 #include "core/json.h"
-#include "core/mapfile.h"
 #include "core/status.h"
 #include "model/config.h"
 
@@ -49,9 +49,10 @@ static fov_status read_pooling(fov_modules *modules, const char *folder, const c
         if (strcmp(key, mean_flag) && strcmp(key, "pooling_mode_cls_token")) other = key;
     }
     if (!status && other)
-        status = fov_fail(error, FOV_ERR_UNSUPPORTED, path, "pooling \"%.100s\" is not supported; mean and cls are", other);
+        status = fov_fail(error, FOV_ERR_UNSUPPORTED, path,
+                          "pooling \"%.100s\" is not supported, only mean and cls; give another model", other);
     else if (!status && mean == cls)
-        status = fov_fail(error, FOV_ERR_UNSUPPORTED, path, "%s; one of mean and cls is supported",
+        status = fov_fail(error, FOV_ERR_UNSUPPORTED, path, "%s; switch on one of mean and cls",
                           mean ? "mean and cls pooling at once" : "no pooling is switched on");
     modules->pooling = cls ? FOV_POOLING_CLS : FOV_POOLING_MEAN;
     json_decref(root);
@@ -77,11 +78,12 @@ static fov_status read_module(fov_modules *modules, const json_t *entry, size_t 
                               fov_error *error) {
     const fov_json json = {entry, where, error};
     char type[128] = "", sub[sizeof modules->transformer] = "";
-    if (!json_is_object(entry)) return fov_fail(error, FOV_ERR_FORMAT, where, "module %zu must be an object", index);
+    if (!json_is_object(entry)) return fov_fail(error, FOV_ERR_FORMAT, where, "module %zu must be an object" FOV_MEND_FILE, index);
     fov_status status = fov_json_text(&json, "type", type, sizeof type);
     if (!status) status = fov_json_text(&json, "path", sub, sizeof sub);
     if (status) return status;
-    if (!inside(sub)) return fov_fail(error, FOV_ERR_FORMAT, where, "module %zu: \"%.100s\" is not inside the folder", index, sub);
+    if (!inside(sub))
+        return fov_fail(error, FOV_ERR_FORMAT, where, "module %zu: \"%.100s\" is not inside the folder" FOV_MEND_FILE, index, sub);
 
     const char *dot = strrchr(type, '.'), *kind = dot ? dot + 1 : type;
     if (index == 0 && !strcmp(kind, "Transformer")) {
@@ -94,8 +96,8 @@ static fov_status read_module(fov_modules *modules, const json_t *entry, size_t 
         return FOV_OK;
     }
     return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
-                    "module %zu is \"%.100s\"; Transformer, Pooling and, last, Normalize are supported, in this order", index,
-                    type);
+                    "module %zu is \"%.100s\", but only Transformer, Pooling, Normalize are run, in this order; give another model",
+                    index, type);
 }
 
 fov_status fov_modules_read(fov_modules *modules, const char *folder, int *found, fov_error *error) {
@@ -110,7 +112,8 @@ fov_status fov_modules_read(fov_modules *modules, const char *folder, int *found
     size_t count = json_array_size(root);
     for (size_t i = 0; i < count && !status; i++) status = read_module(modules, json_array_get(root, i), i, folder, path, error);
     if (!status && count < 2)
-        status = fov_fail(error, FOV_ERR_UNSUPPORTED, path, "%zu modules; a Transformer and a Pooling are needed", count);
+        status = fov_fail(error, FOV_ERR_UNSUPPORTED, path,
+                          "%zu modules, but a Transformer and a Pooling are needed; give another model", count);
     if (!status) *found = 1;
     json_decref(root);
     return status;

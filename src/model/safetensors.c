@@ -51,7 +51,7 @@ fov_status fov_tensors_create(fov_tensors **tensors, size_t shards, const fov_al
     if (!made || !room) {
         fov_release(allocator, made);
         fov_release(allocator, room);
-        return fov_fail(error, FOV_ERR_MEMORY, NULL, "out of memory for %zu weight files", shards);
+        return fov_fail(error, FOV_ERR_MEMORY, NULL, "out of memory for %zu weight files" FOV_MEND_MEMORY, shards);
     }
     *made = (fov_tensors){.allocator = *allocator, .shards = room};
     *tensors = made;
@@ -63,8 +63,8 @@ fov_status fov_tensors_finish(fov_tensors *tensors, fov_error *error) {
     for (size_t i = 1; i < tensors->count; i++) {
         const fov_tensor *a = &tensors->list[i - 1], *b = &tensors->list[i];
         if (!strcmp(a->name, b->name))
-            return fov_fail(error, FOV_ERR_FORMAT, b->file, "tensor \"%.120s\": also found in another file, %.120s", b->name,
-                            a->file);
+            return fov_fail(error, FOV_ERR_FORMAT, b->file, "tensor \"%.120s\": also found in another file, %.120s" FOV_MEND_FILE,
+                            b->name, a->file);
     }
     return FOV_OK;
 }
@@ -75,7 +75,7 @@ fov_status fov_tensors_open_memory(const void *data, size_t size, const char *la
     fov_tensors *made = NULL;
     fov_status status = fov_tensors_create(&made, 1, allocator, error);
     if (status) return status;
-    status = fov_tensors_add(made, (fov_mapfile){0}, data, size, label ? label : "memory", error);
+    status = fov_tensors_add_memory(made, data, size, label ? label : "memory", error);
     if (!status) status = fov_tensors_finish(made, error);
     if (status)
         fov_tensors_close(made);
@@ -88,7 +88,7 @@ void fov_tensors_close(fov_tensors *tensors) {
     if (!tensors) return;
     fov_allocator allocator = tensors->allocator;
     for (size_t i = 0; i < tensors->shard_count; i++) {
-        fov_mapfile_close(&tensors->shards[i].map);
+        fov_file_close(&tensors->shards[i].file);
         fov_release(&allocator, tensors->shards[i].path);
         fov_release(&allocator, tensors->shards[i].names);
     }
@@ -111,6 +111,20 @@ const fov_tensor *fov_tensors_find(const fov_tensors *tensors, const char *name)
     return bsearch(&key, tensors->list, tensors->count, sizeof key, by_name);
 }
 
-void fov_tensors_drop(const fov_tensors *tensors, const fov_tensor *tensor) {
-    if (tensors->shards[0].map.data) fov_mapfile_drop(tensor->data, tensor->bytes);
+fov_status fov_tensors_read(const fov_tensors *tensors, const fov_tensor *tensor, size_t first, size_t size, void *out,
+                            fov_error *error) {
+    if (!tensor->data)
+        return fov_file_read(&tensors->shards[tensor->shard].file, tensor->place + first, size, out, tensor->file, error);
+    memcpy(out, (const unsigned char *)tensor->data + first, size);
+    return FOV_OK;
+}
+
+fov_status fov_tensors_settle(fov_tensors *tensors, fov_error *error) {
+    fov_status status = FOV_OK;
+    for (size_t i = 0; i < tensors->shard_count; i++) {
+        fov_shard *shard = &tensors->shards[i];
+        if (!status && shard->file.open) status = fov_file_unchanged(&shard->file, shard->path, error);
+        fov_file_close(&shard->file);
+    }
+    return status;
 }

@@ -29,9 +29,11 @@ typedef struct fov_tensor {
     unsigned dims;
     size_t shape[FOV_MAX_DIMS];
     size_t count;     /* elements */
-    const void *data; /* borrowed from the mapping; any alignment */
+    const void *data; /* of a memory block; any alignment; NULL: in a file */
     size_t bytes;
-    const char *file; /* for messages */
+    size_t place;     /* of the first byte in its file or block */
+    size_t shard;     /* which file */
+    const char *file; /* its name, for messages */
 } fov_tensor;
 
 typedef struct fov_tensors fov_tensors;
@@ -51,7 +53,11 @@ void fov_tensors_close(fov_tensors *tensors);
 size_t fov_tensors_count(const fov_tensors *tensors);
 const fov_tensor *fov_tensors_at(const fov_tensors *tensors, size_t index);       /* sorted by name */
 const fov_tensor *fov_tensors_find(const fov_tensors *tensors, const char *name); /* NULL when absent */
-/* Pages of this tensor may leave memory (a no-op for memory blocks). */
-void fov_tensors_drop(const fov_tensors *tensors, const fov_tensor *tensor);
+/* `size` bytes of a tensor from its byte `first` on into out. Threads may share the set. FOV_ERR_IO when its file cannot be read or
+ * has become shorter. */
+fov_status fov_tensors_read(const fov_tensors *tensors, const fov_tensor *tensor, size_t first, size_t size, void *out,
+                            fov_error *error);
+/* All is read: close the files. FOV_ERR_IO when one of them was written to since it was opened. */
+fov_status fov_tensors_settle(fov_tensors *tensors, fov_error *error);
 
 #endif

@@ -2,12 +2,12 @@
 #ifndef FOV_MODEL_SAFETENSORS_PRIVATE_H
 #define FOV_MODEL_SAFETENSORS_PRIVATE_H
 
-#include "core/mapfile.h"
+#include "core/file.h"
 #include "model/safetensors.h"
 
 /* One file, or the memory block. */
 typedef struct fov_shard {
-    fov_mapfile map; /* data is NULL for a memory block */
+    fov_file file; /* closed for a memory block */
     char *path;
     char *names; /* of its tensors, each NUL-terminated */
 } fov_shard;
@@ -24,10 +24,10 @@ struct fov_tensors {
 bool fov_dtype_parse(const char *name, fov_dtype *dtype);
 /* An empty set with room for `shards` shards. */
 fov_status fov_tensors_create(fov_tensors **tensors, size_t shards, const fov_allocator *allocator, fov_error *error);
-/* Read and check the header of a file in memory; its tensors are appended to the list. map: zeros when nothing is to be unmapped;
- * it belongs to `tensors` from here on, also on failure. */
-fov_status fov_tensors_add(fov_tensors *tensors, fov_mapfile map, const void *data, size_t size, const char *path,
-                           fov_error *error);
+/* Open a file, read and check its header; its tensors are appended to the list. */
+fov_status fov_tensors_add(fov_tensors *tensors, const char *path, fov_error *error);
+/* The same with a borrowed block; `path` stands for it in messages. */
+fov_status fov_tensors_add_memory(fov_tensors *tensors, const void *data, size_t size, const char *path, fov_error *error);
 /* Sort by name; refuse names that occur twice. */
 fov_status fov_tensors_finish(fov_tensors *tensors, fov_error *error);
 

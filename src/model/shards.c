@@ -21,11 +21,8 @@ static bool exists(const char *folder, const char *name) {
 
 static fov_status add_file(fov_tensors *tensors, const char *folder, const char *name, fov_error *error) {
     char path[FOV_MAX_PATH];
-    fov_mapfile map;
     fov_status status = fov_path_join(path, folder, name, error);
-    if (!status) status = fov_mapfile_open(&map, path, error);
-    if (!status) status = fov_tensors_add(tensors, map, map.data, map.size, path, error);
-    return status;
+    return status ? status : fov_tensors_add(tensors, path, error);
 }
 
 /* The distinct shard names, in order of appearance, as the keys of *names. */
@@ -33,12 +30,13 @@ static fov_status list_shards(json_t *map, json_t *names, const char *path, fov_
     for (void *i = json_object_iter(map); i; i = json_object_iter_next(map, i)) {
         const char *shard = json_string_value(json_object_iter_value(i));
         if (!shard)
-            return fov_fail(error, FOV_ERR_FORMAT, path, "weight_map: the file of \"%.120s\" must be a string",
+            return fov_fail(error, FOV_ERR_FORMAT, path, "weight_map: the file of \"%.120s\" must be a string" FOV_MEND_FILE,
                             json_object_iter_key(i));
         if (!*shard || strchr(shard, '/') || strchr(shard, '\\') || !strcmp(shard, ".") || !strcmp(shard, ".."))
-            return fov_fail(error, FOV_ERR_FORMAT, path, "weight_map: \"%.120s\" is not a plain file name of this folder", shard);
+            return fov_fail(error, FOV_ERR_FORMAT, path,
+                            "weight_map: \"%.120s\" is not a plain file name of this folder" FOV_MEND_FILE, shard);
         if (!json_object_get(names, shard) && json_object_set_new(names, shard, json_true()))
-            return fov_fail(error, FOV_ERR_MEMORY, path, "out of memory for the list of shards");
+            return fov_fail(error, FOV_ERR_MEMORY, path, "out of memory for the list of shards" FOV_MEND_MEMORY);
     }
     return FOV_OK;
 }
@@ -53,8 +51,8 @@ static fov_status check_index(const fov_tensors *tensors, json_t *map, const cha
         fov_status status = fov_path_join(path, folder, shard, error);
         if (status) return status;
         if (!tensor || strcmp(tensor->file, path))
-            return fov_fail(error, FOV_ERR_MISMATCH, index, "tensor \"%.120s\" is absent from %.120s, where the index places it",
-                            name, shard);
+            return fov_fail(error, FOV_ERR_MISMATCH, index,
+                            "tensor \"%.120s\" is absent from %.120s, where the index places it; download both again", name, shard);
     }
     return FOV_OK;
 }
@@ -68,11 +66,13 @@ static fov_status open_shards(fov_tensors **tensors, const char *folder, const f
 
     json_t *map = json_object_get(root, "weight_map");
     if (!json_is_object(map) || !json_object_size(map)) {
-        status = fov_fail(error, FOV_ERR_FORMAT, index, "\"weight_map\" must be an object that maps tensors to files");
+        status =
+            fov_fail(error, FOV_ERR_FORMAT, index, "\"weight_map\" must be an object that maps tensors to files" FOV_MEND_FILE);
         goto end;
     }
     names = json_object();
-    status = names ? list_shards(map, names, index, error) : fov_fail(error, FOV_ERR_MEMORY, index, "out of memory");
+    status =
+        names ? list_shards(map, names, index, error) : fov_fail(error, FOV_ERR_MEMORY, index, "out of memory" FOV_MEND_MEMORY);
     if (!status) status = fov_tensors_create(tensors, json_object_size(names), allocator, error);
     for (void *i = json_object_iter(names); i && !status; i = json_object_iter_next(names, i))
         status = add_file(*tensors, folder, json_object_iter_key(i), error);
@@ -96,7 +96,8 @@ fov_status fov_tensors_open(const char *folder, const fov_allocator *allocator, 
     struct stat facts;
     if (stat(folder, &facts))
         return fov_fail(error, FOV_ERR_IO, folder, "%s",
-                        errno == ENOENT ? "there is no such folder" : "this folder cannot be reached; check its permissions");
+                        errno == ENOENT ? "there is no such folder; check the name"
+                                        : "this folder cannot be reached; check its permissions");
     if (!S_ISDIR(facts.st_mode)) return fov_fail(error, FOV_ERR_IO, folder, "this is not a folder; name the folder of the model");
 
     fov_tensors *made = NULL;
@@ -109,7 +110,7 @@ fov_status fov_tensors_open(const char *folder, const fov_allocator *allocator, 
         status = fov_fail(error, FOV_ERR_UNSUPPORTED, folder, "%s", convert);
     else
         status = fov_fail(error, FOV_ERR_IO, folder,
-                          "the folder has no weights: neither model.safetensors nor model.safetensors.index.json");
+                          "the folder has no weights; add model.safetensors, or model.safetensors.index.json and its shards");
     if (status)
         fov_tensors_close(made);
     else

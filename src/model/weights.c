@@ -5,18 +5,25 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/status.h"
 #include "core/threads.h"
 #include "model/model.h"
 
-typedef enum load_kind { LOAD_VECTOR, LOAD_MATRIX, LOAD_HEADS } load_kind;
+#define MEND "give config.json and weights of one checkpoint"
 
-/* One tensor to load: into `out` as it is, as panels, or as panels head by head. */
-typedef struct load_item {
+typedef enum load_kind { LOAD_VECTOR, LOAD_MATRIX, LOAD_HEADS, LOAD_TABLE } load_kind;
+
+/* One tensor to load: into `out` as floats, as panels, as panels head by head, or byte by byte. */
+typedef struct fov_load_item {
     const fov_tensor *tensor;
     load_kind kind;
-    float *out;
+    void *out;
+    size_t bytes; /* of out */
     size_t m, k;
+    fov_type type;
+    float *scale; /* [m] of int8 */
+    int32_t *sum;
 } load_item;
 
 typedef struct loader {
@@ -24,6 +31,7 @@ typedef struct loader {
     fov_arena *arena;
     load_item *items; /* NULL in the first pass */
     size_t count;
+    fov_type type; /* of the matrices that come now */
     fov_status status;
     fov_error *error;
 } loader;
@@ -58,52 +66,52 @@ static void missing(loader *l, const char *name) {
     if (l->status) return;
     l->status =
         fov_fail(l->error, FOV_ERR_MISMATCH, fov_tensors_count(l->model->tensors) ? fov_tensors_at(l->model->tensors, 0)->file : "",
-                 "tensor '%s' is missing, but config.json (%s, %zu layers) needs it", name, l->model->config.architecture,
+                 "tensor '%s' is missing, but config.json (%s, %zu layers) needs it; " MEND, name, l->model->config.architecture,
                  l->model->config.layers);
+}
+
+/* A note to fill `out` from a tensor. */
+static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, size_t bytes, size_t m, size_t k) {
+    if (l->items)
+        l->items[l->count] = (load_item){.tensor = t, .kind = kind, .out = out, .bytes = bytes, .m = m, .k = k, .type = l->type};
+    if (l->items) l->model->info.parameters += t->count;
+    l->count++;
+    return out;
 }
 
 /* Room for a tensor in the block, and a note to fill it. */
 static float *store(loader *l, const fov_tensor *t, load_kind kind, size_t m, size_t k) {
-    size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1;
-    size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, k));
-    float *out = fov_arena_take(l->arena, floats, sizeof(float));
-    if (l->items) l->items[l->count] = (load_item){t, kind, out, m, k};
-    if (l->items) l->model->info.parameters += t->count;
-    l->count++;
-    return out;
+    const size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1, words = fov_words(l->type, k);
+    const size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, words));
+    return note(l, t, kind, fov_arena_take(l->arena, floats, sizeof(float)), fov_mul(floats, sizeof(float)), m, k);
 }
 
 static bool check_dtype(loader *l, const fov_tensor *t) {
     char where[320];
     if (t->dtype == FOV_F32 || t->dtype == FOV_F16 || t->dtype == FOV_BF16) return true;
     l->status = fov_fail(l->error, FOV_ERR_UNSUPPORTED, where_of(t, where, sizeof where),
-                         "dtype %s cannot be a weight; F32, F16 and BF16 can", fov_dtype_name(t->dtype));
+                         "dtype %s cannot be a weight; save it as F32, F16 or BF16", fov_dtype_name(t->dtype));
     return false;
 }
 
-/* Check a tensor's type and shape [m, k] (k = 0: a vector [m]) and note it. */
+/* Whether a tensor is there, with the right type and shape [m, k] (k = 0: a vector [m]). */
+static bool fits(loader *l, const fov_tensor *t, const char *name, size_t m, size_t k) {
+    if (l->status) return false;
+    if (!t) missing(l, name);
+    if (!t || !check_dtype(l, t)) return false;
+    if (t->dims == (k ? 2 : 1) && t->shape[0] == m && (!k || t->shape[1] == k)) return true;
+    char where[320], shape[64] = "", wanted[64];
+    for (unsigned i = 0; i < t->dims && strlen(shape) < 40; i++)
+        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%zu", i ? ", " : "", t->shape[i]);
+    snprintf(wanted, sizeof wanted, k ? "%zu, %zu" : "%zu", m, k);
+    l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where),
+                         "shape is [%s], but config.json says [%s]; " MEND, shape, wanted);
+    return false;
+}
+
+/* Check a tensor and note it. */
 static float *take(loader *l, const fov_tensor *t, const char *name, load_kind kind, size_t m, size_t k) {
-    if (l->status) return NULL;
-    if (!t) {
-        missing(l, name);
-        return NULL;
-    }
-    char where[320];
-    unsigned dims = k ? 2 : 1;
-    if (!check_dtype(l, t)) return NULL;
-    if (t->dims != dims || t->shape[0] != m || (k && t->shape[1] != k)) {
-        char shape[64] = "";
-        for (unsigned i = 0; i < t->dims && strlen(shape) < 40; i++)
-            snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%zu", i ? ", " : "", t->shape[i]);
-        if (k)
-            l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where),
-                                 "shape is [%s], but config.json says [%zu, %zu]", shape, m, k);
-        else
-            l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where),
-                                 "shape is [%s], but config.json says [%zu]", shape, m);
-        return NULL;
-    }
-    return store(l, t, kind, m, k);
+    return fits(l, t, name, m, k) ? store(l, t, kind, m, k) : NULL;
 }
 
 /* A tensor whose shape is judged by the caller. */
@@ -114,10 +122,22 @@ static float *take_any_shape(loader *l, const fov_tensor *t) {
 static fov_linear linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
     char name[256];
     snprintf(name, sizeof name, "%s.weight", base);
-    fov_linear out = {.m = m, .k = k};
+    fov_linear out = {.m = m, .k = k, .type = l->type};
     out.w = take(l, lookup_part(l, base, "weight"), name, kind, m, k);
     snprintf(name, sizeof name, "%s.bias", base);
     out.bias = take(l, lookup_part(l, base, "bias"), name, LOAD_VECTOR, m, 0);
+    return out;
+}
+
+/* A matrix of the layers: of the model's type. */
+static fov_linear layer_linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
+    l->type = l->model->type;
+    fov_linear out = linear(l, base, kind, m, k);
+    l->type = FOV_TYPE_F32;
+    if (out.type != FOV_TYPE_INT8 || l->status) return out;
+    out.scale = fov_arena_take(l->arena, m, sizeof(float));
+    out.sum = fov_arena_take(l->arena, m, sizeof(int32_t));
+    if (l->items) l->items[l->count - 2].scale = out.scale, l->items[l->count - 2].sum = out.sum; /* before the bias */
     return out;
 }
 
@@ -137,20 +157,17 @@ static const char *layer_name(char *text, size_t size, const char *format, size_
     return text;
 }
 
-/* A table read row by row at run time: checked, not copied. */
-static const fov_tensor *table(loader *l, const char *base, size_t rows, size_t columns) {
-    if (l->status) return NULL;
-    fov_arena none = {0};
-    loader probe = *l;
-    probe.arena = &none;
-    probe.items = NULL;
-    const fov_tensor *t = lookup_part(l, base, "weight");
+/* A table read row by row at run time: copied from its file as it is; left where it is in a memory block, which outlives the model.
+ */
+static fov_tensor table(loader *l, const char *base, size_t rows, size_t columns) {
     char name[256];
     snprintf(name, sizeof name, "%s.weight", base);
-    take(&probe, t, name, LOAD_VECTOR, rows, columns);
-    l->status = probe.status;
-    if (l->items && !l->status) l->model->info.parameters += t->count;
-    return t;
+    const fov_tensor *t = lookup_part(l, base, "weight");
+    if (!fits(l, t, name, rows, columns)) return (fov_tensor){0};
+    fov_tensor out = *t;
+    void *place = t->data ? (void *)(uintptr_t)t->data : fov_arena_take(l->arena, t->bytes, 1);
+    out.data = note(l, t, LOAD_TABLE, place, t->bytes, rows, columns);
+    return out;
 }
 
 static void walk_head(loader *l) {
@@ -162,7 +179,10 @@ static void walk_head(loader *l) {
         m->lm_dense = linear(l, a->lm_dense, LOAD_MATRIX, c, c);
         m->lm_norm = norm(l, a->lm_norm);
         m->lm_bias = take(l, lookup(l, a->lm_bias), a->lm_bias, LOAD_VECTOR, m->config.vocabulary, 0);
-        m->lm_decoder = lookup_part(l, a->lm_decoder, "weight") ? table(l, a->lm_decoder, m->config.vocabulary, c) : m->words;
+        m->lm_decoder = &m->words;
+        if (!lookup_part(l, a->lm_decoder, "weight")) return;
+        m->decoder = table(l, a->lm_decoder, m->config.vocabulary, c);
+        m->lm_decoder = &m->decoder;
         return;
     }
     if (m->head == FOV_HEAD_TOKENS) {
@@ -196,8 +216,9 @@ static void walk_extras(loader *l, fov_layer *layer, size_t i) {
     if (layer->conv_width * config->heads == t->count && layer->conv_width % 2)
         layer->conv = take_any_shape(l, t);
     else
-        l->status = fov_fail(l->error, FOV_ERR_MISMATCH, t->file,
-                             "%s holds %zu values, which are no odd number for each of %zu heads", name, t->count, config->heads);
+        l->status =
+            fov_fail(l->error, FOV_ERR_MISMATCH, t->file,
+                     "%s holds %zu values, which are no odd number for each of %zu heads; " MEND, name, t->count, config->heads);
 }
 
 static void walk(loader *l) {
@@ -215,21 +236,21 @@ static void walk(loader *l) {
     m->embedding_norm = norm(l, a->embedding_norm);
     for (size_t i = 0; i < config->layers && !l->status; i++) {
         fov_layer layer = {0};
-        layer.q = linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
-        layer.k = linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
-        layer.v = linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
-        layer.o = linear(l, layer_name(name, sizeof name, a->o, i), LOAD_MATRIX, c, c);
+        layer.q = layer_linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
+        layer.k = layer_linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
+        layer.v = layer_linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
+        layer.o = layer_linear(l, layer_name(name, sizeof name, a->o, i), LOAD_MATRIX, c, c);
         layer.norm1 = norm(l, layer_name(name, sizeof name, a->norm1, i));
-        layer.up = linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
-        layer.down = linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
+        layer.up = layer_linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
+        layer.down = layer_linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
         layer.norm2 = norm(l, layer_name(name, sizeof name, a->norm2, i));
         walk_extras(l, &layer, i);
         if (m->layers) m->layers[i] = layer;
     }
     if (!l->status && lookup_part(l, layer_name(name, sizeof name, a->q, config->layers), "weight"))
-        l->status =
-            fov_fail(l->error, FOV_ERR_MISMATCH, lookup_part(l, name, "weight")->file,
-                     "the weights hold layer %zu, but config.json says there are %zu layers", config->layers, config->layers);
+        l->status = fov_fail(l->error, FOV_ERR_MISMATCH, lookup_part(l, name, "weight")->file,
+                             "the weights hold layer %zu, but config.json says there are %zu layers; " MEND, config->layers,
+                             config->layers);
     walk_head(l);
 }
 
@@ -255,10 +276,15 @@ void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *t, size_t fir
 typedef struct pack_job {
     const struct fov_model *model;
     const load_item *items;
-    float *rows; /* [threads][FOV_PANEL * widest] */
-    size_t widest;
-    atomic_size_t bad; /* 1 + index of an item with a value that is not finite */
+    float *rows; /* [threads][2][room]: rows of a tensor, and the same as stored */
+    size_t room;
+    atomic_bool failed;
+    fov_error error; /* of the first that failed */
 } pack_job;
+
+static void fail(pack_job *job, const fov_error *error) {
+    if (!atomic_exchange(&job->failed, true)) job->error = *error;
+}
 
 static bool all_finite(const float *x, size_t n) {
     float sum = 0; /* 0 * x is 0 for finite x, NaN otherwise */
@@ -266,44 +292,75 @@ static bool all_finite(const float *x, size_t n) {
     return sum == 0;
 }
 
+/* Elements [first, first + n) of a tensor, at most job->room of them if they are not F32. */
+static bool read_floats(pack_job *job, unsigned thread, const fov_tensor *t, size_t first, size_t n, float *out) {
+    const size_t size = fov_dtype_size(t->dtype);
+    uint16_t *stored = (uint16_t *)(job->rows + (2 * thread + 1) * job->room);
+    fov_error error = {0};
+    char where[320];
+    if (fov_tensors_read(job->model->tensors, t, first * size, n * size, t->dtype == FOV_F32 ? (void *)out : stored, &error)) {
+        fail(job, &error);
+        return false;
+    }
+    if (t->dtype == FOV_F16) job->model->kernels->from_f16(stored, out, n);
+    if (t->dtype == FOV_BF16) job->model->kernels->from_bf16(stored, out, n);
+    if (all_finite(out, n)) return true;
+    fov_fail(&error, FOV_ERR_FORMAT, where_of(t, where, sizeof where),
+             "holds values that are not finite (NaN or infinity); the checkpoint is damaged: save or download it again");
+    fail(job, &error);
+    return false;
+}
+
+static void pack_vector(pack_job *job, unsigned thread, const load_item *item) {
+    float *out = item->out;
+    for (size_t i = 0, n; i < item->tensor->count; i += n) {
+        n = item->tensor->count - i < job->room ? item->tensor->count - i : job->room;
+        if (!read_floats(job, thread, item->tensor, i, n, out + i)) return;
+    }
+}
+
+static void pack_matrix(pack_job *job, unsigned thread, const load_item *item) {
+    float *rows = job->rows + 2 * thread * job->room, *words = rows + job->room, *out = item->out; /* as stored: read by then */
+    size_t group = item->kind == LOAD_HEADS ? item->m / job->model->config.heads : item->m;
+    for (size_t start = 0; start < item->m; start += group) /* a head, or all */
+        for (size_t i = 0; i < group; i += FOV_PANEL) {
+            size_t n = group - i < FOV_PANEL ? group - i : FOV_PANEL;
+            if (!read_floats(job, thread, item->tensor, (start + i) * item->k, n * item->k, rows)) return;
+            fov_pack_type(job->model->kernels, item->type, rows, item->k, n, item->k, out,
+                          item->scale ? item->scale + start + i : NULL, item->sum ? item->sum + start + i : NULL, words);
+            out += FOV_PANEL * fov_words(item->type, item->k);
+        }
+}
+
 static void pack_task(void *context, size_t index, unsigned thread) {
     pack_job *job = context;
     const load_item *item = &job->items[index];
-    const fov_kernels *kernels = job->model->kernels;
-    bool finite = true;
-    if (item->kind == LOAD_VECTOR) {
-        fov_tensor_read(kernels, item->tensor, 0, item->tensor->count, item->out);
-        finite = all_finite(item->out, item->tensor->count);
-    } else {
-        float *rows = job->rows + thread * FOV_PANEL * job->widest, *out = item->out;
-        size_t group = item->kind == LOAD_HEADS ? item->m / job->model->config.heads : item->m;
-        for (size_t start = 0; start < item->m; start += group) /* a head, or all */
-            for (size_t i = 0; i < group; i += FOV_PANEL) {
-                size_t n = group - i < FOV_PANEL ? group - i : FOV_PANEL;
-                fov_tensor_read(kernels, item->tensor, (start + i) * item->k, n * item->k, rows);
-                finite = finite && all_finite(rows, n * item->k);
-                kernels->pack_t(rows, item->k, n, item->k, out);
-                out += FOV_PANEL * item->k;
-            }
-    }
-    if (!finite) atomic_store(&job->bad, index + 1);
-    fov_tensors_drop(job->model->tensors, item->tensor);
+    fov_error error;
+    if (item->kind == LOAD_VECTOR)
+        pack_vector(job, thread, item);
+    else if (item->kind != LOAD_TABLE)
+        pack_matrix(job, thread, item);
+    else if (item->out != item->tensor->data &&
+             fov_tensors_read(job->model->tensors, item->tensor, 0, item->tensor->bytes, item->out, &error))
+        fail(job, &error);
 }
 
 static fov_status pack_all(loader *l, unsigned threads) {
     const fov_allocator *allocator = &l->model->allocator;
     pack_job job = {.model = l->model, .items = l->items};
+    size_t widest = 0;
     for (size_t i = 0; i < l->count; i++)
-        if (l->items[i].k > job.widest) job.widest = l->items[i].k;
-    job.rows = fov_alloc(allocator, fov_mul(fov_mul(threads, FOV_PANEL * sizeof(float)), job.widest));
+        if (l->items[i].k > widest) widest = l->items[i].k;
+    job.room = fov_mul(FOV_PANEL, widest);
+    job.rows = fov_alloc(allocator, fov_mul(fov_mul(threads, 2 * sizeof(float)), job.room));
     if (!job.rows) return FOV_ERR_MEMORY;
     fov_parallel(threads, l->count, pack_task, &job);
     fov_release(allocator, job.rows);
-    size_t bad = atomic_load(&job.bad);
-    if (!bad) return FOV_OK;
-    char where[320];
-    return fov_fail(l->error, FOV_ERR_FORMAT, where_of(l->items[bad - 1].tensor, where, sizeof where),
-                    "holds values that are not finite (NaN or infinity); the checkpoint is damaged");
+    if (atomic_load(&job.failed)) {
+        if (l->error) *l->error = job.error;
+        return job.error.status;
+    }
+    return fov_tensors_settle(l->model->tensors, l->error);
 }
 
 fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error) {
@@ -311,7 +368,7 @@ fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov
     loader first = {.model = model, .arena = &measure, .error = error};
     walk(&first);
     if (first.status) return first.status;
-    load_item *items = fov_alloc(&model->allocator, fov_mul(first.count, sizeof *items));
+    load_item *items = model->items = fov_alloc(&model->allocator, fov_mul(first.count, sizeof *items));
     model->block = fov_alloc(&model->allocator, measure.used);
     fov_status status = FOV_ERR_MEMORY;
     if (!items || !model->block) goto end;
@@ -320,8 +377,15 @@ fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov
     walk(&second);
     status = second.status ? second.status : pack_all(&second, threads);
     model->info.weight_bytes = measure.used;
+    model->item_count = second.count;
 end:
-    fov_release(&model->allocator, items);
-    if (status == FOV_ERR_MEMORY) fov_fail(error, status, model->name, "out of memory: the weights need %zu bytes", measure.used);
+    if (status == FOV_ERR_MEMORY)
+        fov_fail(error, status, model->name, "out of memory: the weights need %zu bytes; free some, or use a smaller model",
+                 measure.used);
     return status;
+}
+
+uint64_t fov_model_hash_weights(const struct fov_model *model, uint64_t hash) {
+    for (size_t i = 0; i < model->item_count; i++) hash = fov_hash_bytes(hash, model->items[i].out, model->items[i].bytes);
+    return hash;
 }

@@ -9,7 +9,7 @@
 fov_status fov_added_index(fov_tokenizer *tokenizer, const char *where, fov_error *error) {
     size_t count = tokenizer->added_count;
     fov_trie_key *keys = fov_alloc(tokenizer->allocator, fov_mul(count, sizeof *keys));
-    if (!keys) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for %zu added tokens", count);
+    if (!keys) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for %zu added tokens" FOV_MEND_MEMORY, count);
     for (size_t i = 0; i < count; i++) {
         const fov_added_token *token = &tokenizer->added[i];
         keys[i] = (fov_trie_key){(const uint8_t *)token->text, token->size, token->id};

@@ -225,14 +225,16 @@ static fov_status add_rules(fov_tokenizer *tokenizer, const fov_bpe_rule *rules,
         const fov_bpe_rule *r = &rules[i];
         size_t size = fov_add(r->left_size, r->right_size);
         if (size > sizeof both)
-            return fov_fail(error, FOV_ERR_FORMAT, where, "merge %zu has %zu bytes; at most %zu", i + 1, size, sizeof both);
+            return fov_fail(error, FOV_ERR_FORMAT, where, "merge %zu has %zu bytes, more than %zu" FOV_MEND_FILE, i + 1, size,
+                            sizeof both);
         memcpy(both, r->left, r->left_size);
         memcpy(both + r->left_size, r->right, r->right_size);
         fov_bpe_merge merge = {fov_tokenizer_find(tokenizer, r->left, r->left_size),
                                fov_tokenizer_find(tokenizer, r->right, r->right_size), fov_tokenizer_find(tokenizer, both, size),
                                (uint32_t)i};
         if (merge.left < 0 || merge.right < 0 || merge.merged < 0)
-            return fov_fail(error, FOV_ERR_MISMATCH, where, "merge %zu, \"%.*s %.*s\": the vocabulary lacks %s", i + 1,
+            return fov_fail(error, FOV_ERR_MISMATCH, where,
+                            "merge %zu, \"%.*s %.*s\": the vocabulary lacks %s; give both files of one checkpoint", i + 1,
                             (int)r->left_size, r->left, (int)r->right_size, r->right,
                             merge.left < 0    ? "the first"
                             : merge.right < 0 ? "the second"
@@ -281,14 +283,16 @@ fov_status fov_bpe_build(fov_tokenizer *tokenizer, const fov_bpe_rule *rules, si
     const fov_allocator *allocator = tokenizer->allocator;
     size_t slots = 16;
     if (count > FOV_MAX_IDS)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu merges; at most %d are read", count, FOV_MAX_IDS);
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu merges, but at most %d are read; give another tokenizer", count,
+                        FOV_MAX_IDS);
     while (slots < 2 * count) slots *= 2;
     fov_bpe *bpe = tokenizer->bpe = fov_alloc_zero(allocator, sizeof *bpe);
     if (bpe) {
         bpe->slots = fov_alloc(allocator, fov_mul(slots, sizeof *bpe->slots));
         bpe->whole = fov_alloc_zero(allocator, tokenizer->count);
     }
-    if (!bpe || !bpe->slots || !bpe->whole) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for %zu merges", count);
+    if (!bpe || !bpe->slots || !bpe->whole)
+        return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for %zu merges" FOV_MEND_MEMORY, count);
     bpe->mask = slots - 1;
     bpe->add_prefix_space = options->add_prefix_space;
     for (size_t i = 0; i < slots; i++) bpe->slots[i].merged = -1;

@@ -59,11 +59,11 @@ fov_status fov_tokenizer_encode(const fov_tokenizer *tokenizer, fov_token_scratc
                                 const char *a, size_t a_size, const char *b, size_t b_size, size_t max_length,
                                 fov_encoding *encoding, fov_error *error) {
     if (!tokenizer || !scratch || !encoding || (!a && a_size))
-        return fov_fail(error, FOV_ERR_ARGUMENT, "tokenizer", "an argument is NULL");
+        return fov_fail(error, FOV_ERR_ARGUMENT, "tokenizer", "an argument is NULL; give tokenizer, scratch and texts");
     size_t between = b ? tokenizer->pair_seps : 0, around = 2 + between;
     if (!b) b_size = 0;
     if (max_length < around + 1)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "max_length", "%zu ids are too few; at least %zu", max_length, around + 1);
+        return fov_fail(error, FOV_ERR_ARGUMENT, "max_length", "%zu ids are too few; give at least %zu", max_length, around + 1);
     size_t most = fov_add(fov_mul(fov_add(a_size, b_size), tokenizer->ids_per_byte), around);
     size_t a_count = SIZE_MAX, b_count = 0, invalid = 0;
     int32_t *ids = fov_buffer_reserve(&scratch->ids, allocator, fov_mul(most, sizeof *ids)), *second = NULL;
@@ -73,7 +73,8 @@ fov_status fov_tokenizer_encode(const fov_tokenizer *tokenizer, fov_token_scratc
         if (b) b_count = encode_text(tokenizer, b, b_size, scratch, allocator, second, &invalid);
     }
     if (a_count == SIZE_MAX || b_count == SIZE_MAX)
-        return fov_fail(error, FOV_ERR_MEMORY, "tokenizer", "no memory for a text of %zu bytes", fov_add(a_size, b_size));
+        return fov_fail(error, FOV_ERR_MEMORY, "tokenizer", "no memory for a text of %zu bytes" FOV_MEND_MEMORY,
+                        fov_add(a_size, b_size));
     size_t a_kept = a_count, b_kept = b_count;
     if (b)
         truncate_pair(&a_kept, &b_kept, max_length - around);
@@ -85,7 +86,7 @@ fov_status fov_tokenizer_encode(const fov_tokenizer *tokenizer, fov_token_scratc
     for (size_t i = 0; i < between; i++) ids[1 + a_kept + i] = tokenizer->special.sep;
     ids[count - 1] = tokenizer->special.sep;
     uint8_t *types = fov_buffer_reserve(&scratch->types, allocator, count);
-    if (!types) return fov_fail(error, FOV_ERR_MEMORY, "tokenizer", "no memory for %zu types", count);
+    if (!types) return fov_fail(error, FOV_ERR_MEMORY, "tokenizer", "no memory for %zu types" FOV_MEND_MEMORY, count);
     memset(types, 0, count);
     if (b) memset(types + b_start, tokenizer->pair_type, b_kept + 1);
     *encoding = (fov_encoding){

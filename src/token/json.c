@@ -11,11 +11,12 @@
 enum { MOST_CHARS = 10000 }; /* bound of max_input_chars_per_word: splitting one word is quadratic in it at worst */
 
 fov_status fov_reader_unsupported(const fov_reader *r, const char *what, const char *value, const char *instead) {
-    return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "%s is \"%.60s\"; only %s is read", what, value, instead);
+    return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "%s is \"%.60s\", but only %s is read; give another tokenizer", what,
+                    value, instead);
 }
 
 fov_status fov_reader_malformed(const fov_reader *r, const char *what) {
-    return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s is missing or has the wrong type", what);
+    return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s is missing or has the wrong type" FOV_MEND_FILE, what);
 }
 
 /* A string without NUL; NULL otherwise. */
@@ -29,7 +30,7 @@ static fov_status section(const fov_reader *r, const char *name, const char *typ
     const json_t *object = json_object_get(r->root, name);
     if (!object || json_is_null(object)) return fov_reader_unsupported(r, name, "null", type);
     const char *found = fov_reader_text(json_object_get(object, "type"));
-    if (!found) return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s has no type", name);
+    if (!found) return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s has no type" FOV_MEND_FILE, name);
     if (strcmp(found, type) && (!other || strcmp(found, other))) return fov_reader_unsupported(r, name, found, type);
     *out = object;
     return FOV_OK;
@@ -111,14 +112,15 @@ static fov_status read_processor(const fov_reader *r) {
     const char *const names[] = {"CLS", "SEP"};
     for (int i = 0; i < 2; i++)
         if (ids[i] < 0 || (size_t)ids[i] >= r->tokenizer->count || !r->tokenizer->pieces[ids[i]])
-            return fov_fail(r->error, FOV_ERR_MISMATCH, r->where, "post_processor's %s id %lld is not in the vocabulary", names[i],
+            return fov_fail(r->error, FOV_ERR_MISMATCH, r->where,
+                            "post_processor's %s id %lld is not in the vocabulary; download the file again", names[i],
                             (long long)ids[i]);
     r->tokenizer->special.cls = (int32_t)ids[0];
     r->tokenizer->special.sep = (int32_t)ids[1];
     return FOV_OK;
 }
 
-static bool read_id(const json_t *value, int32_t *id) {
+bool fov_reader_id(const json_t *value, int32_t *id) {
     json_int_t wide = json_integer_value(value);
     if (!json_is_integer(value) || wide < 0 || wide >= FOV_MAX_IDS) return false;
     *id = (int32_t)wide;
@@ -133,9 +135,9 @@ fov_status fov_reader_vocabulary(fov_reader *r, const json_t *model) {
     json_object_foreach(vocabulary, piece, value) {
         fov_piece *p = &r->pieces[r->count++];
         *p = (fov_piece){piece, strlen(piece), -1};
-        if (!read_id(value, &p->id))
-            return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "the id of the piece \"%.60s\" is not a number from 0 to %d", piece,
-                            FOV_MAX_IDS - 1);
+        if (!fov_reader_id(value, &p->id))
+            return fov_fail(r->error, FOV_ERR_FORMAT, r->where,
+                            "the id of the piece \"%.60s\" is not a number from 0 to %d" FOV_MEND_FILE, piece, FOV_MAX_IDS - 1);
     }
     return FOV_OK;
 }
@@ -150,57 +152,10 @@ static fov_status read_model(fov_reader *r) {
     json_int_t most = json_integer_value(chars);
     if (!json_is_integer(chars) || most < 0) return fov_reader_malformed(r, "model.max_input_chars_per_word");
     if (most > MOST_CHARS)
-        return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "model.max_input_chars_per_word is above %d", MOST_CHARS);
+        return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "model.max_input_chars_per_word is above %d; make it less",
+                        MOST_CHARS);
     r->tokenizer->max_chars = (size_t)most;
     return fov_reader_vocabulary(r, model);
-}
-
-static fov_status read_added(fov_reader *r) {
-    size_t index;
-    json_t *token;
-    json_array_foreach(r->added, index, token) {
-        const char *text = fov_reader_text(json_object_get(token, "content"));
-        fov_piece *p = &r->pieces[r->count + r->extra];
-        int single = 0, normalized = 0, left = 0, right = 0;
-        if (!text) return fov_reader_malformed(r, "added_tokens' content");
-        if (!read_id(json_object_get(token, "id"), &p->id)) return fov_reader_malformed(r, "added_tokens' id");
-        if (fov_reader_bool(r, token, "single_word", &single) || fov_reader_bool(r, token, "normalized", &normalized))
-            return FOV_ERR_FORMAT;
-        r->normalized = r->normalized || normalized;
-        if (single || (normalized && !r->bpe))
-            return fov_reader_unsupported(r, single ? "single_word of an added token" : "normalized of an added token", text,
-                                          "false");
-        if (r->bpe && (fov_reader_bool(r, token, "lstrip", &left) || fov_reader_bool(r, token, "rstrip", &right)))
-            return FOV_ERR_FORMAT;
-        if (!*text) continue; /* as Hugging Face: ignored */
-        p->text = text;
-        p->size = strlen(text);
-        r->tokenizer->added[r->tokenizer->added_count++] =
-            (fov_added_token){.text = text, .size = p->size, .id = p->id, .lstrip = left, .rstrip = right};
-        if (r->bpe && (left || right)) r->tokenizer->added_strips = true;
-        r->extra++;
-    }
-    return FOV_OK;
-}
-
-/* Added tokens must agree with the vocabulary: the same id for a text that is in it, an id of their own for one that is not. */
-static fov_status check_added(const fov_reader *r) {
-    for (size_t i = 0; i < r->tokenizer->added_count; i++) {
-        fov_added_token *token = &r->tokenizer->added[i];
-        const char *piece = r->tokenizer->pieces[token->id];
-        int32_t known = fov_tokenizer_find(r->tokenizer, token->text, token->size);
-        if ((known >= 0 && known != token->id) || strcmp(piece, token->text))
-            return fov_fail(r->error, FOV_ERR_MISMATCH, r->where,
-                            "the added token \"%.60s\" has the id %d, the vocabulary says otherwise", token->text, (int)token->id);
-        token->text = piece;
-    }
-    return FOV_OK;
-}
-
-int32_t fov_reader_find(const fov_tokenizer *tokenizer, const char *text) {
-    for (size_t i = 0; i < tokenizer->added_count; i++)
-        if (!strcmp(tokenizer->added[i].text, text)) return tokenizer->added[i].id;
-    return fov_tokenizer_find(tokenizer, text, strlen(text));
 }
 
 static fov_status read_unknown(const fov_reader *r) {
@@ -210,28 +165,8 @@ static fov_status read_unknown(const fov_reader *r) {
     r->tokenizer->special.pad = fov_reader_find(r->tokenizer, "[PAD]");
     r->tokenizer->special.mask = fov_reader_find(r->tokenizer, "[MASK]");
     if (r->tokenizer->special.unk >= 0) return FOV_OK;
-    return fov_fail(r->error, FOV_ERR_MISMATCH, r->where, "the vocabulary lacks the special token \"%.60s\"", unk);
-}
-
-/* Hugging Face looks for normalised added tokens after the others. Here they are found together, which is the same only where
- * none can overlap another. */
-static bool overlap(const fov_added_token *a, const fov_added_token *b) {
-    for (size_t start = 0; start < a->size; start++) {
-        size_t rest = a->size - start, shared = rest < b->size ? rest : b->size;
-        if (!memcmp(a->text + start, b->text, shared)) return true;
-    }
-    return false;
-}
-
-static fov_status check_overlap(const fov_reader *r) {
-    const fov_tokenizer *t = r->tokenizer;
-    for (size_t i = 0; r->normalized && i < t->added_count; i++)
-        for (size_t j = 0; j < t->added_count; j++)
-            if (i != j && t->added[i].id != t->added[j].id && overlap(&t->added[i], &t->added[j]))
-                return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where,
-                                "the added tokens \"%.60s\" and \"%.60s\" can overlap, and some are normalised", t->added[i].text,
-                                t->added[j].text);
-    return FOV_OK;
+    return fov_fail(r->error, FOV_ERR_MISMATCH, r->where,
+                    "the vocabulary lacks the special token \"%.60s\"; download the file again", unk);
 }
 
 static fov_status check_truncation(const fov_reader *r) {
@@ -246,17 +181,17 @@ static fov_status read_root(fov_reader *r) {
     r->pieces = fov_alloc(allocator, fov_mul(most, sizeof *r->pieces));
     r->tokenizer->added = fov_alloc(allocator, fov_mul(json_array_size(r->added), sizeof *r->tokenizer->added));
     if (!r->pieces || !r->tokenizer->added)
-        return fov_fail(r->error, FOV_ERR_MEMORY, r->where, "no memory for a vocabulary of %zu pieces", most);
+        return fov_fail(r->error, FOV_ERR_MEMORY, r->where, "no memory for a vocabulary of %zu pieces" FOV_MEND_MEMORY, most);
     const char *model = fov_reader_text(json_object_get(json_object_get(r->root, "model"), "type"));
     r->bpe = model && !strcmp(model, "BPE");
     fov_status status = r->bpe ? fov_reader_bpe_settings(r) : read_normalizer(r);
     if (!status && !r->bpe) status = section(r, "pre_tokenizer", "BertPreTokenizer", NULL, &pre);
     if (!status) status = check_truncation(r);
     if (!status) status = r->bpe ? fov_reader_bpe_rules(r) : read_model(r);
-    if (!status) status = read_added(r);
+    if (!status) status = fov_reader_added(r);
     if (!status) status = fov_tokenizer_set_pieces(r->tokenizer, r->pieces, r->count, r->extra, r->prefix, r->where, r->error);
-    if (!status) status = check_added(r);
-    if (!status) status = check_overlap(r);
+    if (!status) status = fov_reader_check_added(r);
+    if (!status) status = fov_reader_check_overlap(r);
     if (!status && r->bpe) fov_reader_bpe_special(r);
     if (!status && !r->bpe) status = read_unknown(r);
     if (!status) status = read_processor(r);
@@ -268,15 +203,16 @@ static fov_status read_root(fov_reader *r) {
 
 fov_status fov_tokenizer_from_json(const char *text, size_t size, const char *where, const fov_allocator *allocator,
                                    fov_tokenizer **tokenizer, fov_error *error) {
-    if (!tokenizer || (!text && size)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a tokenizer argument is NULL");
+    if (!tokenizer || (!text && size))
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "a tokenizer argument is NULL; give text and place");
     json_error_t failure;
     json_t *root = json_loadb(text ? text : "", size, JSON_ALLOW_NUL, &failure);
-    if (!root) return fov_fail(error, FOV_ERR_FORMAT, where, "line %d: %s", failure.line, failure.text);
+    if (!root) return fov_fail(error, FOV_ERR_FORMAT, where, "line %d: %s" FOV_MEND_FILE, failure.line, failure.text);
     fov_reader r = {.tokenizer = fov_tokenizer_new(allocator), .root = root, .where = where, .error = error};
     fov_status status;
     r.added = json_object_get(root, "added_tokens");
     if (!r.tokenizer)
-        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer");
+        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer" FOV_MEND_MEMORY);
     else
         status = r.added && !json_is_array(r.added) ? fov_reader_malformed(&r, "added_tokens") : read_root(&r);
     json_decref(root);

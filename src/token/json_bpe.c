@@ -69,10 +69,10 @@ fov_status fov_reader_bpe_rules(fov_reader *r) {
     if (!json_is_array(merges)) return fov_reader_malformed(r, "model.merges");
     r->rule_count = json_array_size(merges);
     r->rules = fov_alloc(r->tokenizer->allocator, fov_mul(r->rule_count, sizeof *r->rules));
-    if (!r->rules) return fov_fail(r->error, FOV_ERR_MEMORY, r->where, "no memory for %zu merges", r->rule_count);
+    if (!r->rules) return fov_fail(r->error, FOV_ERR_MEMORY, r->where, "no memory for %zu merges" FOV_MEND_MEMORY, r->rule_count);
     for (size_t i = 0; i < r->rule_count; i++)
         if (!read_rule(json_array_get(merges, i), &r->rules[i]))
-            return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "model.merges: entry %zu is not two pieces", i + 1);
+            return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "model.merges: entry %zu is not two pieces" FOV_MEND_FILE, i + 1);
     return FOV_OK;
 }
 

@@ -1,4 +1,5 @@
-/* json_reader.h: what the readers of tokenizer.json share: json.c, and json_bpe.c for byte-level BPE. */
+/* json_reader.h: what the readers of tokenizer.json share: json.c, json_added.c for added tokens,
+ * and json_bpe.c for byte-level BPE. */
 #ifndef FOV_TOKEN_JSON_READER_H
 #define FOV_TOKEN_JSON_READER_H
 
@@ -25,10 +26,18 @@ fov_status fov_reader_malformed(const fov_reader *r, const char *what);
 /* A string without NUL; NULL otherwise. */
 const char *fov_reader_text(const json_t *value);
 fov_status fov_reader_bool(const fov_reader *r, const json_t *object, const char *name, int *out);
+/* A number from 0 to FOV_MAX_IDS - 1; false otherwise. */
+bool fov_reader_id(const json_t *value, int32_t *id);
 /* model.vocab into r->pieces. */
 fov_status fov_reader_vocabulary(fov_reader *r, const json_t *model);
 /* Id of an added token or a piece; -1: none. */
 int32_t fov_reader_find(const fov_tokenizer *tokenizer, const char *text);
+
+/* json_added.c: the tokens behind the pieces; then, once the pieces are set, whether they agree with the vocabulary and with each
+ * other. */
+fov_status fov_reader_added(fov_reader *r);
+fov_status fov_reader_check_added(const fov_reader *r);
+fov_status fov_reader_check_overlap(const fov_reader *r);
 
 /* json_bpe.c, in this order: normalizer and pre_tokenizer; model; special ids once the pieces are set. */
 fov_status fov_reader_bpe_settings(fov_reader *r);

@@ -19,7 +19,8 @@ fov_status fov_short_words_build(fov_short_words *table, const fov_trie_key *key
     while ((size_t)1 << bits < 2 * words) bits++;
     table->shift = 64 - bits;
     table->slots = fov_alloc_zero(allocator, fov_mul(((size_t)1 << bits) + FOV_SHORT_PROBES, sizeof *table->slots));
-    if (!table->slots) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", count);
+    if (!table->slots)
+        return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces" FOV_MEND_MEMORY, count);
     for (size_t i = 0; i < count; i++) {
         if (!short_key(&keys[i], &key)) continue;
         fov_short_slot *slot = table->slots + fov_short_hash(table, key);

@@ -102,7 +102,7 @@ fov_status fov_trie_build(fov_trie *trie, fov_trie_key *keys, size_t count, cons
     fov_release(allocator, queue);
     if (done) return FOV_OK;
     fov_trie_free(trie, allocator);
-    return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", count);
+    return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces" FOV_MEND_MEMORY, count);
 }
 
 void fov_trie_free(fov_trie *trie, const fov_allocator *allocator) {

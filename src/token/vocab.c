@@ -24,7 +24,7 @@ static fov_status measure(const fov_piece *pieces, size_t count, size_t *bytes, 
     *bytes = *ids = 0;
     for (size_t i = 0; i < count; i++) {
         if (pieces[i].id < 0 || pieces[i].id >= FOV_MAX_IDS)
-            return fov_fail(error, FOV_ERR_FORMAT, where, "the piece \"%.*s\" has an id outside 0 to %d",
+            return fov_fail(error, FOV_ERR_FORMAT, where, "the piece \"%.*s\" has an id outside 0 to %d" FOV_MEND_FILE,
                             (int)(pieces[i].size < 99 ? pieces[i].size : 99), pieces[i].text, FOV_MAX_IDS - 1);
         *bytes = fov_add(*bytes, fov_add(pieces[i].size, 1));
         if ((size_t)pieces[i].id >= *ids) *ids = (size_t)pieces[i].id + 1;
@@ -43,7 +43,7 @@ fov_status fov_tokenizer_set_pieces(fov_tokenizer *tokenizer, const fov_piece *p
     tokenizer->count = ids;
     fov_trie_key *keys = fov_alloc(allocator, fov_mul(count, sizeof *keys));
     if (!tokenizer->pool || !tokenizer->pieces || !keys) {
-        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", count);
+        status = fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces" FOV_MEND_MEMORY, count);
         goto end;
     }
     char *at = tokenizer->pool;
@@ -95,7 +95,7 @@ static fov_status check_utf8(const char *text, size_t size, const char *where, f
     for (size_t at = 0; at < size;) {
         uint32_t code;
         size_t taken = fov_utf8_decode((const uint8_t *)text + at, size - at, &code);
-        if (code == FOV_INVALID) return fov_fail(error, FOV_ERR_FORMAT, where, "byte %zu is not valid UTF-8", at);
+        if (code == FOV_INVALID) return fov_fail(error, FOV_ERR_FORMAT, where, "byte %zu is not valid UTF-8" FOV_MEND_FILE, at);
         at += taken;
     }
     return FOV_OK;
@@ -105,11 +105,12 @@ static fov_status read_lines(fov_tokenizer *tokenizer, const char *text, size_t 
     size_t lines = 0, at = 0;
     for (const char *c = text; size && (c = memchr(c, '\n', size - (size_t)(c - text))); c++) lines++;
     if (size && text[size - 1] != '\n') lines++;
-    if (!lines) return fov_fail(error, FOV_ERR_FORMAT, where, "the vocabulary is empty");
+    if (!lines) return fov_fail(error, FOV_ERR_FORMAT, where, "the vocabulary is empty" FOV_MEND_FILE);
     if (lines > FOV_MAX_IDS)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu lines; at most %d are read", lines, FOV_MAX_IDS);
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "%zu lines, but at most %d are read; is this the right file?", lines,
+                        FOV_MAX_IDS);
     fov_piece *pieces = fov_alloc(tokenizer->allocator, fov_mul(lines, sizeof *pieces));
-    if (!pieces) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces", lines);
+    if (!pieces) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a vocabulary of %zu pieces" FOV_MEND_MEMORY, lines);
     for (size_t i = 0; i < lines; i++) {
         const char *newline = memchr(text + at, '\n', size - at);
         size_t end = newline ? (size_t)(newline - text) : size;
@@ -134,7 +135,7 @@ fov_status fov_tokenizer_set_specials(fov_tokenizer *tokenizer, const fov_tokeni
                 {options->mask, usual[4], &tokenizer->special.mask, false}};
     size_t count = sizeof rows / sizeof *rows;
     tokenizer->added = fov_alloc(tokenizer->allocator, count * sizeof *tokenizer->added);
-    if (!tokenizer->added) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for the special tokens");
+    if (!tokenizer->added) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for the special tokens" FOV_MEND_MEMORY);
     for (size_t i = 0; i < count; i++) {
         const char *name = rows[i].name ? rows[i].name : rows[i].usual;
         int32_t id = fov_tokenizer_find(tokenizer, name, strlen(name));
@@ -143,19 +144,22 @@ fov_status fov_tokenizer_set_specials(fov_tokenizer *tokenizer, const fov_tokeni
             tokenizer->added[tokenizer->added_count++] =
                 (fov_added_token){.text = tokenizer->pieces[id], .size = strlen(name), .id = id};
         else if (rows[i].needed)
-            return fov_fail(error, FOV_ERR_MISMATCH, where, "the vocabulary lacks the special token \"%s\"", name);
+            return fov_fail(error, FOV_ERR_MISMATCH, where,
+                            "the vocabulary lacks the special token \"%s\"; add it, or name another in tokenizer_config.json",
+                            name);
     }
     return fov_added_index(tokenizer, where, error);
 }
 
 fov_status fov_tokenizer_from_vocab(const char *text, size_t size, const fov_tokenizer_options *options, const char *where,
                                     const fov_allocator *allocator, fov_tokenizer **tokenizer, fov_error *error) {
-    if (!tokenizer || !options || (!text && size)) return fov_fail(error, FOV_ERR_ARGUMENT, where, "a vocabulary argument is NULL");
+    if (!tokenizer || !options || (!text && size))
+        return fov_fail(error, FOV_ERR_ARGUMENT, where, "a vocabulary argument is NULL; give text, options and place");
     static const char *const usual[] = {"[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"};
     fov_status status = check_utf8(text, size, where, error);
     if (status) return status;
     fov_tokenizer *made = fov_tokenizer_new(allocator);
-    if (!made) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer");
+    if (!made) return fov_fail(error, FOV_ERR_MEMORY, where, "no memory for a tokenizer" FOV_MEND_MEMORY);
     made->lower_case = options->lower_case;
     made->strip_accents = options->strip_accents;
     made->chinese_chars = options->chinese_chars;

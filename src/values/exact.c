@@ -2,15 +2,26 @@
 #include "kernels/gemm.h"
 #include "values/project.h"
 
+static const float *head_of(const fov_value_weights *w, size_t head) {
+    return w->packed + head * fov_packed_size(w->head_size, fov_words(w->type, w->width));
+}
+
+float fov_value_weight(const fov_value_weights *w, size_t head, size_t i, size_t c) {
+    return fov_packed_at(w->type, head_of(w, head), w->scale ? w->scale + head * w->head_size : NULL, w->width, c, i);
+}
+
 fov_gemm fov_value_gemm(const fov_value_weights *weights, const fov_values *problem, size_t head, const uint32_t *rows, size_t n) {
     size_t e = weights->head_size;
     return (fov_gemm){.n = n,
                       .m = e,
                       .k = weights->width,
+                      .type = weights->type,
                       .x = problem->x,
                       .ldx = problem->ldx,
                       .x_rows = rows,
-                      .w = weights->packed + head * fov_packed_size(e, weights->width),
+                      .w = head_of(weights, head),
+                      .w_scale = weights->scale ? weights->scale + head * e : NULL,
+                      .w_sum = weights->sum ? weights->sum + head * e : NULL,
                       .bias = weights->bias ? weights->bias + head * e : NULL,
                       .y = problem->v + head * e,
                       .ldy = problem->ldv,

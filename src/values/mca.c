@@ -39,12 +39,6 @@ static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables 
     return arena->used;
 }
 
-/* W^t[i, c] of head t from the packed panels. */
-static float weight_at(const fov_value_weights *w, size_t head, size_t i, size_t c) {
-    const float *packed = w->packed + head * fov_packed_size(w->head_size, w->width);
-    return packed[(c / FOV_PANEL * w->width + i) * FOV_PANEL + c % FOV_PANEL];
-}
-
 static fov_alias alias_of(const tables *t, size_t head, size_t d) {
     return (fov_alias){d, t->threshold + head * d, t->alias + head * d};
 }
@@ -54,13 +48,13 @@ static void bind_head(const fov_value_weights *w, size_t head, double *mass, uin
     double total = 0;
     for (size_t i = 0; i < d; i++) {
         mass[i] = 0;
-        for (size_t c = 0; c < e; c++) mass[i] += (double)weight_at(w, head, i, c) * (double)weight_at(w, head, i, c);
+        for (size_t c = 0; c < e; c++) mass[i] += (double)fov_value_weight(w, head, i, c) * (double)fov_value_weight(w, head, i, c);
         total += mass[i];
     }
     float *scaled = t->scaled + head * d * e;
     for (size_t i = 0; i < d; i++) {
         double inverse = mass[i] > 0 ? total / mass[i] : 0; /* rows of zeros are never drawn */
-        for (size_t c = 0; c < e; c++) scaled[i * e + c] = (float)((double)weight_at(w, head, i, c) * inverse);
+        for (size_t c = 0; c < e; c++) scaled[i * e + c] = (float)((double)fov_value_weight(w, head, i, c) * inverse);
     }
     fov_alias table = alias_of(t, head, d);
     fov_alias_make(&table, mass, stack);

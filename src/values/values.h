@@ -10,12 +10,15 @@
 #include "kernels/kernels.h"
 
 /* Value projection of a layer. Weights are packed head by head: head h's [D, d] slice in panels at
- * packed + h * fov_packed_size(D, d), so that one head can be computed alone. */
+ * packed + h * fov_packed_size(D, words of d), so that one head can be computed alone. */
 typedef struct fov_value_weights {
     size_t width; /* d: input features */
     size_t heads, head_size;
     const float *packed;
-    const float *bias; /* [heads * D] */
+    const float *bias;  /* [heads * D] */
+    fov_type type;      /* of packed; fov_value_weight reads one */
+    const float *scale; /* [heads * D] of int8 */
+    const int32_t *sum; /* [heads * D] of int8 */
 } fov_value_weights;
 
 typedef struct fov_values {

@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "foveate/attention.h"
+#include "support/blocks.h"
 #include "support/gradient_check.h"
-#include "support/random.h"
 
 enum { TEXTS = 4, HEADS = 3 };
 static const size_t offsets[TEXTS + 1] = {2, 3, 40, 110, 117}; /* lengths 1, 37, 70, 7; two rows before the first text */
@@ -65,22 +65,6 @@ static void drop(matrices *m) {
     float *all[] = {m->q, m->k, m->v, m->y, m->dy, m->dq, m->dk, m->dv};
     for (size_t i = 0; i < 8; i++) free(all[i]);
     free(m->mask);
-}
-
-/* Scratch that starts as NaN and ends in a guard. */
-static void *scratch_make(size_t bytes) {
-    unsigned char *block = aligned_alloc(64, (bytes + 127) / 64 * 64);
-    assert_non_null(block);
-    memset(block, 0xFF, bytes);
-    memset(block + bytes, 0xC5, 64);
-    return block;
-}
-
-static void scratch_free(void *scratch, size_t bytes) {
-    const unsigned char *guard = (unsigned char *)scratch + bytes;
-    for (size_t i = 0; i < 64; i++)
-        if (guard[i] != 0xC5) fail_msg("a workspace of %zu bytes is overrun at + %zu", bytes, i);
-    free(scratch);
 }
 
 static void succeed(fov_status status, const fov_error *error) {

@@ -3,6 +3,8 @@
 #include "support/folder.h"
 #include "support/tiny.h"
 
+#include <stdbool.h>
+
 typedef struct bytes {
     char *data;
     size_t size;
@@ -87,6 +89,7 @@ static void check_refused(const folder *f, const char *what, fov_status want, co
     for (size_t i = 0; i < 2 && says[i]; i++)
         if (!strstr(all, says[i])) fail_msg("%s: '%s' does not say '%s'", what, all, says[i]);
     assert_null(strchr(all, '\n'));
+    if (!strchr(problem.message, ';') && !strchr(problem.message, '?')) fail_msg("%s: '%s' does not say how to mend it", what, all);
 }
 
 typedef struct damage {
@@ -331,6 +334,7 @@ static void test_from_memory(void **state) {
         fov_session_free(session);
     }
     assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    assert_true(fov_model_hash(models[0]) == fov_model_hash(models[1]));
     fov_model_free(models[1]);
     files.tokenizer_config = NULL; /* BERT's defaults */
     assert_ok(fov_model_load_memory(&files, NULL, &models[1], error));
@@ -343,8 +347,146 @@ static void test_from_memory(void **state) {
     for (int i = 0; i < FILES; i++) free(content[i].data);
 }
 
+static uint64_t hash_of(const char *path) {
+    fov_model *model = NULL;
+    assert_ok(fov_model_load(path, NULL, &model, error));
+    uint64_t hash = fov_model_hash(model);
+    assert_true(hash == fov_model_hash(model));
+    fov_model_free(model);
+    return hash;
+}
+
+/* One bit of any file is another model; another place is not. */
+static void test_hash(void **state) {
+    (void)state;
+    static const struct {
+        const char *tensor;
+        size_t index;
+    } places[] = {{ENCODER "1.intermediate.dense.weight", 77777},
+                  {"bert.embeddings.word_embeddings.weight", 8192 * 256 - 1},
+                  {ENCODER "3.attention.self.value.weight", 0},
+                  {"classifier.bias", 1},
+                  {"bert.embeddings.position_embeddings.weight", 511 * 256}};
+    const uint64_t hash = hash_of(TINY_FOLDER);
+    bytes weights = read_file(names[WEIGHTS]);
+    folder f;
+    for (size_t i = 0; i <= sizeof places / sizeof *places; i++) {
+        char *at = i ? half_at(&weights, places[i - 1].tensor, places[i - 1].index) : weights.data;
+        if (i) *at ^= 1;
+        make_copy(&f, WEIGHTS, &weights);
+        if (i) *at ^= 1;
+        assert_int_equal(hash_of(f.path) == hash, !i);
+        folder_remove(&f);
+    }
+    free(weights.data);
+    const struct {
+        int file;
+        const char *from, *to;
+    } edits[] = {{CONFIG, "\"positive\"", "\"Positive\""}, {VOCAB, "journey", "jowrney"}, {TOKENIZER, "}", " }"}};
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++) {
+        bytes content = read_file(names[edits[i].file]);
+        edit(&content, edits[i].from, edits[i].to);
+        make_copy(&f, edits[i].file, &content);
+        assert_true(hash_of(f.path) != hash);
+        folder_remove(&f);
+        free(content.data);
+    }
+}
+
+/* What becomes of the files of a loaded model does not touch it. */
+static void test_files_gone(void **state) {
+    (void)state;
+    const fov_text texts[] = {text_of("the film"), text_of("a warm , funny and quietly moving film .")};
+    folder f;
+    fov_model *models[2] = {tiny_load(NULL), NULL};
+    float logits[2][4];
+    bytes content[FILES];
+    folder_make(&f);
+    for (int i = 0; i < FILES; i++) {
+        content[i] = read_file(names[i]);
+        folder_write(&f, names[i], content[i].data, content[i].size);
+        free(content[i].data);
+    }
+    assert_ok(fov_model_load(f.path, NULL, &models[1], error));
+    for (int i = 0; i < FILES; i++) assert_int_equal(truncate(folder_path(&f, names[i]), 0), 0);
+    for (size_t i = 0; i < 2; i++) {
+        fov_session *session = NULL;
+        assert_ok(fov_session_create(models[i], NULL, &session, error));
+        assert_ok(fov_classify(session, texts, 2, logits[i], NULL, error));
+        fov_session_free(session);
+    }
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    assert_true(fov_model_hash(models[0]) == fov_model_hash(models[1]));
+    for (size_t i = 0; i < 2; i++) fov_model_free(models[i]);
+    folder_remove(&f);
+}
+
+/* An allocator that, at its n-th call, shortens the file being loaded. */
+typedef struct shortener {
+    const char *path;
+    size_t calls, at;
+    off_t size;
+} shortener;
+
+static void *shorten(void *context, size_t size, size_t align) {
+    shortener *s = context;
+    if (++s->calls == s->at) assert_int_equal(truncate(s->path, s->size), 0);
+    return aligned_alloc(align, (size + align - 1) / align * align);
+}
+
+static void plain_release(void *context, void *block) {
+    (void)context;
+    free(block);
+}
+
+/* Weights that are shortened while they are loaded: at whatever moment, an error that names the file. */
+static void test_shortened(void **state) {
+    (void)state;
+    static const char *const golden = FOV_SOURCE_DIR "/tests/golden/bert-single-f32";
+    static const char *const others[] = {"config.json", "vocab.txt", "tokenizer_config.json"};
+    char path[600], inside[1024];
+    folder f;
+    folder_make(&f);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", golden, others[i]);
+        if (!access(path, F_OK)) assert_int_equal(symlink(path, folder_path(&f, others[i])), 0);
+    }
+    snprintf(path, sizeof path, "%s/model.safetensors", golden);
+    snprintf(inside, sizeof inside, "%s", folder_path(&f, "model.safetensors"));
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    bytes weights = {malloc(1 << 22), 0};
+    assert_non_null(weights.data);
+    weights.size = fread(weights.data, 1, 1 << 22, file);
+    fclose(file);
+    size_t refused = 0;
+    for (size_t half = 0; half < 2; half++)
+        for (size_t n = 1;; n++) {
+            folder_write(&f, "model.safetensors", weights.data, weights.size);
+            shortener s = {.path = inside, .at = n, .size = half ? (off_t)weights.size / 2 : 0};
+            const fov_allocator allocator = {shorten, plain_release, &s};
+            const fov_model_options options = {.allocator = &allocator, .threads = 1};
+            fov_model *model = NULL;
+            fov_error problem = {0};
+            fov_status status = fov_model_load(f.path, &options, &model, &problem);
+            const bool reached = s.calls >= n;
+            if (status) {
+                refused++;
+                assert_true(status == FOV_ERR_IO || status == FOV_ERR_FORMAT);
+                assert_non_null(strstr(problem.where, "model.safetensors"));
+                assert_null(model);
+            }
+            fov_model_free(model);
+            if (!reached) break;
+        }
+    assert_true(refused > 10);
+    free(weights.data);
+    folder_remove(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hash),          cmocka_unit_test(test_files_gone),  cmocka_unit_test(test_shortened),
         cmocka_unit_test(test_damages),       cmocka_unit_test(test_truncated),   cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_bad_embedding), cmocka_unit_test(test_from_memory),
     };

@@ -71,7 +71,6 @@ static void test_session_arguments(void **state) {
         {{.max_length = 2}, FOV_ERR_ARGUMENT, "[3, 512]"},
         {{.max_length = 513}, FOV_ERR_ARGUMENT, "[3, 512]"},
         {{.batch_tokens = (size_t)-1}, FOV_ERR_ARGUMENT, "batch_tokens"},
-        {{.dtype = "bf16"}, FOV_ERR_UNSUPPORTED, "f32"},
         {{.pooling = (fov_pooling)7}, FOV_ERR_ARGUMENT, "pooling"},
         {{.attention = "denso"}, FOV_ERR_ARGUMENT, "'dense'"},
         {{.attention = ""}, FOV_ERR_ARGUMENT, "unknown method"},

@@ -1,137 +1,48 @@
 /* test_yoso.c: YOSO against its formulas in double (support/yoso_reference.h): both forms, masks, causal, positions, convolution,
  * gradients; its hashes against dense products; and the statistics they promise, with fixed seeds. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 
-#include <cmocka.h>
-
+#include "support/attention_problem.h"
 #include "support/yoso_reference.h"
 
 static const fov_kernels *kernels;
-
-static fov_setting setting_of(const char *text) {
-    const fov_method_info *const info = &fov_attention_yoso.info;
-    fov_setting setting;
-    fov_error error;
-    if (fov_setting_parse(&setting, &info, 1, text, &error)) fail_msg("%s: %s", text, error.message);
-    return setting;
-}
 
 /* ---- problems ---- */
 
 enum { MASKED = 1, CAUSAL = 2, CONVOLVED = 4, IN_PLACE = 8, LISTED = 16, PLACED = 32, UNHASHED = 64, LONE = 128 };
 
 typedef struct problem {
-    fov_attention p;
-    size_t offsets[Y_TEXTS + 1], q_offsets[Y_TEXTS + 1], y_offsets[Y_TEXTS + 1], longest;
-    uint32_t y_query[Y_TEXTS * Y_MAX], position[Y_TEXTS * Y_MAX];
-    uint8_t mask[Y_TEXTS * Y_MAX];
+    attention_problem a;
     uint64_t hashes[Y_TEXTS];
     float conv[2 * 15];
-    float *q, *k, *v, *y, *dy, *dq, *dk, *dv;
-    size_t q_floats, k_floats, y_floats;
 } problem;
 
-static float *rows_of(test_rng *rng, size_t floats) {
-    float *x = malloc((floats + Y_GUARD) * sizeof *x);
-    assert_non_null(x);
-    for (size_t i = 0; i < floats + Y_GUARD; i++) x[i] = rng ? 2 * test_float(rng) : -77.25F;
-    return x;
-}
-
-static void problem_make(problem *t, uint64_t seed, size_t d, int kind) {
+/* Zero rows and equal rows among them. */
+static void problem_make(problem *t, uint64_t seed, size_t d, int kind, const char *setting) {
     static const size_t lengths[] = {1, 2, 7, 16, 17, 33, 57, 64};
     test_rng rng = {seed * 2 + 12345};
     for (int i = 0; i < 8; i++) test_bits(&rng);
-    memset(t, 0, sizeof *t);
-    t->p = (fov_attention){.texts = kind & LONE ? 1 : 3, .heads = 2, .head_size = d, .seed = seed, .layer_number = 3, .scale = 9};
-    for (size_t b = 0; b < t->p.texts; b++) {
-        size_t n = kind & LONE ? 6 : lengths[test_between(&rng, 0, 7)];
-        size_t queries = kind & PLACED ? test_between(&rng, 1, n) : n, outputs = kind & LISTED ? test_between(&rng, 0, 9) : queries;
-        t->offsets[b + 1] = t->offsets[b] + n;
-        t->q_offsets[b + 1] = t->q_offsets[b] + queries;
-        t->y_offsets[b + 1] = t->y_offsets[b] + outputs;
+    attention_problem *a = &t->a;
+    attention_problem_begin(a, &fov_attention_yoso, setting, 2, d);
+    a->p.seed = seed;
+    a->p.layer_number = 3;
+    a->p.scale = 9; /* plays no part */
+    a->p.causal = kind & CAUSAL;
+    for (size_t b = 0, texts = kind & LONE ? 1 : 3; b < texts; b++) {
+        const size_t n = kind & LONE ? 6 : lengths[test_between(&rng, 0, 7)];
+        const size_t queries = kind & PLACED ? test_between(&rng, 1, n) : n;
+        attention_problem_add(a, n, queries, kind & LISTED ? test_between(&rng, 0, 9) : queries);
         t->hashes[b] = test_bits(&rng);
-        if (n > t->longest) t->longest = n;
-        for (size_t o = 0; o < outputs; o++) t->y_query[t->y_offsets[b] + o] = (uint32_t)test_between(&rng, 0, queries - 1);
-        for (size_t i = 0; i < queries; i++) t->position[t->q_offsets[b] + i] = (uint32_t)test_between(&rng, 0, n - 1);
-        for (size_t j = 0; j < n; j++) t->mask[t->offsets[b] + j] = test_between(&rng, 0, 3) > 0;
     }
     for (size_t i = 0; i < 30; i++) t->conv[i] = test_float(&rng);
-    size_t ld = 2 * d + 3, texts = t->p.texts;
-    t->q_floats = t->q_offsets[texts] * ld;
-    t->k_floats = t->offsets[texts] * ld;
-    t->y_floats = kind & IN_PLACE ? t->q_floats : t->y_offsets[texts] * ld;
-    t->q = rows_of(&rng, t->q_floats);
-    t->k = rows_of(&rng, t->k_floats);
-    t->v = rows_of(&rng, t->k_floats);
-    t->dy = rows_of(&rng, t->y_floats);
-    t->y = rows_of(NULL, t->y_floats);
-    t->dq = rows_of(NULL, t->q_floats);
-    t->dk = rows_of(NULL, t->k_floats);
-    t->dv = rows_of(NULL, t->k_floats);
-    if (t->k_floats > 3 * ld) memset(t->k + 3 * ld, 0, d * sizeof *t->k); /* no direction: cosine 0 */
-    if (t->q_floats && t->k_floats) memcpy(t->q, t->k, d * sizeof *t->q); /* cosine 1 */
-    for (size_t i = 0; (kind & MASKED) && i < t->offsets[texts]; i++)     /* never read */
-        for (size_t c = 0; !t->mask[i] && c < ld; c++) t->k[i * ld + c] = t->v[i * ld + c] = NAN;
-    fov_attention *p = &t->p;
-    p->k_offsets = t->offsets;
-    p->q_offsets = t->q_offsets;
-    p->y_offsets = t->y_offsets;
-    p->q = kind & IN_PLACE ? t->y : t->q;
-    p->k = t->k;
-    p->v = t->v;
-    p->y = t->y;
-    p->ldq = p->ldk = p->ldv = p->ldy = ld;
-    p->causal = kind & CAUSAL;
-    p->key_mask = kind & MASKED ? t->mask : NULL;
-    p->q_position = kind & PLACED ? t->position : NULL;
-    p->y_query = kind & LISTED ? t->y_query : NULL;
-    p->hashes = kind & UNHASHED ? NULL : t->hashes;
-    if (kind & CONVOLVED) p->layer = (fov_attention_layer){.conv = t->conv, .conv_width = 5};
-}
-
-static void problem_free(problem *t) {
-    float *all[] = {t->q, t->k, t->v, t->y, t->dy, t->dq, t->dk, t->dv};
-    for (size_t i = 0; i < 8; i++) free(all[i]);
-}
-
-static void *workspace_make(size_t bytes) {
-    unsigned char *block = aligned_alloc(64, bytes + 64);
-    assert_non_null(block);
-    memset(block, 0xFF, bytes); /* NaN: scratch read before it is written shows */
-    memset(block + bytes, 0xC5, 64);
-    return block;
-}
-
-static void workspace_free(unsigned char *block, size_t bytes) {
-    for (size_t i = 0; i < 64; i++)
-        if (block[bytes + i] != 0xC5) fail_msg("a workspace of %zu bytes is overrun at + %zu", bytes, i);
-    free(block);
-}
-
-static void run_forward(problem *t, const fov_setting *setting, unsigned threads) {
-    fov_attention_size size = {t->longest, t->p.texts, t->offsets[t->p.texts], t->p.heads, t->p.head_size, threads, 0, 0};
-    size_t bytes = fov_attention_yoso.workspace(setting, &size);
-    unsigned char *block = workspace_make(bytes);
-    for (size_t i = 0; i < t->y_floats + Y_GUARD; i++) t->y[i] = -77.25F;
-    if (t->p.q == t->y) memcpy(t->y, t->q, t->q_floats * sizeof *t->q);
-    fov_attention_run run = {kernels, setting, threads, (float *)(void *)block};
-    fov_attention_yoso.forward(&run, &t->p);
-    workspace_free(block, bytes);
-}
-
-static void run_backward(problem *t, const fov_setting *setting, unsigned threads) {
-    fov_attention_size size = {t->longest, t->p.texts, t->offsets[t->p.texts], t->p.heads, t->p.head_size, threads, 0, 0};
-    size_t bytes = fov_attention_yoso.backward_workspace(setting, &size);
-    unsigned char *block = workspace_make(bytes);
-    fov_attention_run run = {kernels, setting, threads, (float *)(void *)block};
-    fov_attention_gradient gradient = {t->dy, t->dq, t->dk, t->dv};
-    fov_attention_yoso.backward(&run, &t->p, &gradient);
-    workspace_free(block, bytes);
+    attention_problem_fill(a, &rng, 2, kind & IN_PLACE);
+    if (a->k_offsets[a->p.texts] > 3) memset(a->k + 3 * a->p.ldk, 0, d * sizeof *a->k); /* no direction: cosine 0 */
+    memcpy(a->q, a->k, d * sizeof *a->q);                                               /* cosine 1 */
+    if (kind & MASKED) attention_problem_mask(a, &rng, 3);
+    if (kind & PLACED) attention_problem_place(a, &rng, false);
+    if (kind & LISTED) attention_problem_list(a, &rng);
+    a->p.hashes = kind & UNHASHED ? NULL : t->hashes;
+    if (kind & CONVOLVED) a->p.layer = (fov_attention_layer){.conv = t->conv, .conv_width = 5};
 }
 
 /* ---- the reference of a problem ---- */
@@ -144,7 +55,7 @@ static void codes_of(const fov_attention *p, size_t text, size_t head, const fov
     fov_arena arena = {0};
     fov_yoso_hasher_carve(&arena, &s, p->head_size, &hasher);
     size_t bytes = arena.used;
-    unsigned char *block = workspace_make(bytes);
+    void *block = scratch_make(bytes);
     arena = (fov_arena){block, 0, bytes, false};
     fov_yoso_hasher_carve(&arena, &s, p->head_size, &hasher);
     fov_yoso_head h = {.text = text, .head = head};
@@ -153,7 +64,7 @@ static void codes_of(const fov_attention *p, size_t text, size_t head, const fov
         fov_yoso_hasher_draw(&hasher, kernels, first);
         fov_yoso_hasher_codes(&hasher, kernels, s.m - first < hasher.group ? s.m - first : hasher.group, x, n, codes + first * n);
     }
-    workspace_free(block, bytes);
+    scratch_free(block, bytes);
 }
 
 static void read_rows(const float *x, size_t ld, size_t first, size_t n, size_t column, size_t d, double to[Y_MAX][Y_DIM]) {
@@ -163,36 +74,36 @@ static void read_rows(const float *x, size_t ld, size_t first, size_t n, size_t 
 
 /* Rows as the hashes see them: unit length. */
 static float *units_of(double x[Y_MAX][Y_DIM], size_t n, size_t d) {
-    float *to = rows_of(NULL, n * d);
+    float *to = block_make(n * d, NAN);
     for (size_t i = 0; i < n; i++)
         for (size_t c = 0; c < d; c++) to[i * d + c] = (float)(x[i][c] * (1 / fmax(y_norm(x[i], d), 1e-12)));
     return to;
 }
 
-static void case_make(y_case *r, const problem *t, const fov_setting *setting, size_t text, size_t head) {
+static void case_make(y_case *r, const attention_problem *t, size_t text, size_t head) {
     const fov_attention *p = &t->p;
-    fov_yoso_settings s = fov_yoso_settings_of(setting);
-    size_t d = p->head_size, q = t->q_offsets[text], k = t->offsets[text];
+    fov_yoso_settings s = fov_yoso_settings_of(&t->setting);
+    size_t d = p->head_size, q = t->q_offsets[text], k = t->k_offsets[text];
     memset(r, 0, sizeof *r);
-    r->queries = t->q_offsets[text + 1] - q;
-    r->keys = t->offsets[text + 1] - k;
+    r->queries = problem_queries(t, text);
+    r->keys = problem_keys(t, text);
     r->d = d;
     r->width = p->layer.conv_width;
-    for (size_t i = 0; i < r->width; i++) r->conv[i] = (double)t->conv[head * r->width + i];
+    for (size_t i = 0; i < r->width; i++) r->conv[i] = (double)p->layer.conv[head * r->width + i];
     read_rows(t->q, p->ldq, q, r->queries, head * d, d, r->q);
     read_rows(t->k, p->ldk, k, r->keys, head * d, d, r->k);
     read_rows(t->v, p->ldv, k, r->keys, head * d, d, r->v);
     for (size_t j = 0; j < r->keys; j++) r->there[j] = !p->key_mask || t->mask[k + j];
     for (size_t i = 0; i < r->queries; i++) {
-        r->token[i] = p->q_position ? t->position[q + i] : p->causal ? i + r->keys - r->queries : i;
+        r->token[i] = p->q_position ? t->q_position[q + i] : p->causal ? i + r->keys - r->queries : i;
         r->sees[i] = p->causal ? r->token[i] + 1 : r->keys;
     }
     if (s.m) {
         uint32_t *codes = malloc(2 * s.m * Y_MAX * sizeof *codes);
         assert_non_null(codes);
         float *a = units_of(r->q, r->queries, d), *b = units_of(r->k, r->keys, d);
-        codes_of(p, text, head, setting, a, r->queries, codes);
-        codes_of(p, text, head, setting, b, r->keys, codes + s.m * Y_MAX);
+        codes_of(p, text, head, &t->setting, a, r->queries, codes);
+        codes_of(p, text, head, &t->setting, b, r->keys, codes + s.m * Y_MAX);
         y_sampled(r, s.tau, s.surrogate, s.m, codes, codes + s.m * Y_MAX);
         free(codes);
         free(a);
@@ -210,19 +121,18 @@ static void check(double got, double want, double tolerance, const char *what, s
 
 static y_case reference; /* large */
 
-static void check_outputs(const problem *t, const fov_setting *setting) {
-    size_t d = t->p.head_size, ld = t->p.ldy;
+static void check_outputs(const attention_problem *t) {
+    size_t d = t->p.head_size;
     for (size_t b = 0; b < t->p.texts; b++)
         for (size_t h = 0; h < 2; h++) {
-            case_make(&reference, t, setting, b, h);
+            case_make(&reference, t, b, h);
             for (size_t o = t->y_offsets[b]; o < t->y_offsets[b + 1]; o++) {
                 size_t i = t->p.y_query ? t->y_query[o] : o - t->y_offsets[b];
                 for (size_t c = 0; c < d; c++)
-                    check((double)t->y[o * ld + h * d + c], reference.o[i][c], reference.bound[i], "y", b, o);
+                    check((double)t->y[o * t->p.ldy + h * d + c], reference.o[i][c], reference.bound[i], "y", b, o);
             }
         }
-    for (size_t i = 0; i < t->y_floats + Y_GUARD; i++)
-        if ((i >= t->y_floats || i % ld >= 2 * d) && t->p.q != t->y) assert_true(t->y[i] == -77.25F);
+    attention_problem_untouched(t, false);
 }
 
 static const int kinds[] = {0,
@@ -257,12 +167,11 @@ static void test_forward(void **state) {
     static const size_t sizes[] = {1, 7, 32, 48, 64, 65};
     for (size_t i = 0; i < SETTINGS; i++)
         for (size_t k = 0; k < KINDS; k++) {
-            fov_setting setting = setting_of(settings[i]);
             problem t;
-            problem_make(&t, i * 31 + k, sizes[(i + k) % 6], kinds[k]);
-            run_forward(&t, &setting, 1);
-            check_outputs(&t, &setting);
-            problem_free(&t);
+            problem_make(&t, i * 31 + k, sizes[(i + k) % 6], kinds[k], settings[i]);
+            attention_problem_forward(&t.a, kernels, 1);
+            check_outputs(&t.a);
+            attention_problem_free(&t.a);
         }
 }
 
@@ -293,7 +202,7 @@ static void test_refused(void **state) {
     fov_setting setting;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         assert_int_equal(fov_setting_parse(&setting, &info, 1, bad[i], NULL), FOV_ERR_ARGUMENT);
-    setting = setting_of("yoso:m=0");
+    setting = setting_of(&fov_attention_yoso, "yoso:m=0");
     assert_int_equal(fov_yoso_settings_of(&setting).m, 0);
     assert_int_equal(fov_yoso_settings_of(&setting).tau, 8);
     assert_null(fov_attention_yoso.weights);
@@ -303,32 +212,33 @@ static void test_refused(void **state) {
 static void test_same_bits(void **state) {
     (void)state;
     for (size_t i = 0; i < SETTINGS; i++) {
-        fov_setting setting = setting_of(settings[i]);
-        problem t, u;
-        problem_make(&t, 500 + i, 33, MASKED | CONVOLVED);
-        problem_make(&u, 500 + i, 33, MASKED | CONVOLVED);
-        run_forward(&t, &setting, 1);
-        run_forward(&u, &setting, 3);
-        assert_memory_equal(t.y, u.y, t.y_floats * sizeof *t.y);
-        run_backward(&t, &setting, 1);
-        run_backward(&u, &setting, 3);
-        assert_memory_equal(t.dq, u.dq, t.q_floats * sizeof *t.y);
-        assert_memory_equal(t.dk, u.dk, t.k_floats * sizeof *t.y);
-        assert_memory_equal(t.dv, u.dv, t.k_floats * sizeof *t.y);
+        problem t;
+        problem_make(&t, 500 + i, 33, MASKED | CONVOLVED, settings[i]);
+        attention_problem *a = &t.a;
+        attention_problem_forward(a, kernels, 1);
+        attention_problem_backward(a, kernels, 1);
+        float *before[] = {block_copy(a->y, a->y_floats), block_copy(a->dq, a->q_floats), block_copy(a->dk, a->k_floats),
+                           block_copy(a->dv, a->v_floats)};
+        attention_problem_forward(a, kernels, 3);
+        assert_memory_equal(a->y, before[0], a->y_floats * sizeof(float));
+        attention_problem_backward(a, kernels, 3);
+        assert_memory_equal(a->dq, before[1], a->q_floats * sizeof(float));
+        assert_memory_equal(a->dk, before[2], a->k_floats * sizeof(float));
+        assert_memory_equal(a->dv, before[3], a->v_floats * sizeof(float));
         for (size_t b = 0; b < 3; b++) {
-            problem one = u;
-            one.p.texts = 1;
-            one.p.k_offsets = u.offsets + b;
-            one.p.q_offsets = u.q_offsets + b;
-            one.p.y_offsets = u.y_offsets + b;
-            one.p.hashes = u.hashes + b;
-            run_forward(&one, &setting, 2);
-            size_t first = u.y_offsets[b] * u.p.ldy, rows = u.y_offsets[b + 1] - u.y_offsets[b];
-            assert_memory_equal(t.y + first, u.y + first, rows * u.p.ldy * sizeof *t.y);
+            attention_problem one = attention_problem_alone(a, b);
+            one.p.hashes = t.hashes + b;
+            attention_problem_forward(&one, kernels, 2);
+            const size_t first = a->y_offsets[b] * a->p.ldy, rows = problem_queries(a, b);
+            assert_memory_equal(a->y + first, before[0] + first, rows * a->p.ldy * sizeof(float));
         }
-        problem_free(&t);
-        problem_free(&u);
+        for (size_t j = 0; j < 4; j++) free(before[j]);
+        attention_problem_free(a);
     }
+}
+
+static void scale_rows(float *x, size_t floats, float by) {
+    for (size_t i = 0; i < floats; i++) x[i] *= by;
 }
 
 /* T6: no key gives zeros; lengths of q and k do not matter (factors of two are exact); NaN stays visible. */
@@ -336,28 +246,28 @@ static void test_invariants(void **state) {
     (void)state;
     static const char *const forms[] = {"yoso", "yoso:m=16,tau=6", "yoso:m=16,tau=6,hash=hadamard"};
     for (size_t i = 0; i < 3; i++) {
-        fov_setting setting = setting_of(forms[i]);
         problem t;
-        problem_make(&t, 900 + i, 16, LONE);
-        run_forward(&t, &setting, 1);
-        float *before = rows_of(NULL, t.y_floats);
-        memcpy(before, t.y, t.y_floats * sizeof *before);
-        for (size_t f = 0; f < t.q_floats; f++) t.q[f] *= 8;
-        for (size_t f = 0; f < t.k_floats; f++) t.k[f] *= 0.25F;
-        run_forward(&t, &setting, 1);
-        assert_memory_equal(t.y, before, t.y_floats * sizeof *before);
-        t.k[2 * t.p.ldk] = NAN;
-        run_forward(&t, &setting, 1);
-        assert_true(isnan(t.y[0]) && isnan(t.y[5 * t.p.ldy]) && t.y[t.p.head_size] == before[t.p.head_size]);
-        t.p.key_mask = t.mask;
-        memset(t.mask, 0, sizeof t.mask);
-        run_forward(&t, &setting, 1);
-        for (size_t row = 0; row < 6; row++)
-            for (size_t c = 0; c < 32; c++) assert_true(t.y[row * t.p.ldy + c] == 0);
-        run_backward(&t, &setting, 1);
-        for (size_t c = 0; c < 32; c++) assert_true(t.dq[c] == 0 && t.dk[c] == 0 && t.dv[c] == 0);
+        test_rng rng = {i + 1};
+        problem_make(&t, 900 + i, 16, LONE, forms[i]);
+        attention_problem *a = &t.a;
+        attention_problem_forward(a, kernels, 1);
+        float *before = block_copy(a->y, a->y_floats);
+        scale_rows(a->q, a->q_floats, 8);
+        scale_rows(a->k, a->k_floats, 0.25F);
+        attention_problem_forward(a, kernels, 1);
+        assert_memory_equal(a->y, before, a->y_floats * sizeof *before);
+        a->k[2 * a->p.ldk] = NAN;
+        attention_problem_forward(a, kernels, 1);
+        assert_true(isnan(a->y[0]) && isnan(a->y[5 * a->p.ldy]) && a->y[16] == before[16]);
+        attention_problem_mask(a, &rng, 0);
+        attention_problem_forward(a, kernels, 1);
+        attention_problem_backward(a, kernels, 1);
+        for (size_t c = 0; c < 32; c++) {
+            for (size_t row = 0; row < 6; row++) assert_true(a->y[row * a->p.ldy + c] == 0);
+            assert_true(a->dq[c] == 0 && a->dk[c] == 0 && a->dv[c] == 0);
+        }
         free(before);
-        problem_free(&t);
+        attention_problem_free(a);
     }
 }
 
@@ -436,28 +346,28 @@ static void test_gradients(void **state) {
     for (size_t f = 0; f < sizeof forms / sizeof *forms; f++)
         for (size_t k = 0; k < KINDS; k++) {
             if (kinds[k] & IN_PLACE) continue;
-            fov_setting setting = setting_of(forms[f]);
             problem t;
-            problem_make(&t, 2000 + f * 17 + k, sizes[(f + k) % 4], kinds[k]);
-            size_t d = t.p.head_size, ld = t.p.ldq;
-            for (size_t c = 0; c < d; c++) t.q[c] = t.dy[c % 16]; /* not parallel to a key */
-            run_forward(&t, &setting, 1);
-            run_backward(&t, &setting, 1);
+            problem_make(&t, 2000 + f * 17 + k, sizes[(f + k) % 4], kinds[k], forms[f]);
+            attention_problem *a = &t.a;
+            const fov_attention *p = &a->p;
+            const size_t d = p->head_size;
+            for (size_t c = 0; c < d; c++) a->q[c] = (float)(c % 5) - 1.5F; /* not parallel to a key */
+            attention_problem_forward(a, kernels, 1);
+            attention_problem_backward(a, kernels, 1);
             for (size_t b = 0; b < 3; b++)
                 for (size_t h = 0; h < 2; h++) {
-                    case_make(&reference, &t, &setting, b, h);
+                    case_make(&reference, a, b, h);
                     memset(dy, 0, sizeof dy);
-                    for (size_t o = t.y_offsets[b]; o < t.y_offsets[b + 1]; o++)
+                    for (size_t o = a->y_offsets[b]; o < a->y_offsets[b + 1]; o++)
                         for (size_t c = 0; c < d; c++)
-                            dy[t.p.y_query ? t.y_query[o] : o - t.y_offsets[b]][c] += (double)t.dy[o * ld + h * d + c];
+                            dy[p->y_query ? a->y_query[o] : o - a->y_offsets[b]][c] += (double)a->dy[o * p->ldy + h * d + c];
                     y_backward(&reference, dy);
-                    check_rows(t.dq, ld, t.q_offsets[b], reference.queries, h * d, d, reference.dq, "dq");
-                    check_rows(t.dk, ld, t.offsets[b], reference.keys, h * d, d, reference.dk, "dk");
-                    check_rows(t.dv, ld, t.offsets[b], reference.keys, h * d, d, reference.dv, "dv");
+                    check_rows(a->dq, p->ldq, a->q_offsets[b], reference.queries, h * d, d, reference.dq, "dq");
+                    check_rows(a->dk, p->ldk, a->k_offsets[b], reference.keys, h * d, d, reference.dk, "dk");
+                    check_rows(a->dv, p->ldv, a->k_offsets[b], reference.keys, h * d, d, reference.dv, "dv");
                 }
-            for (size_t i = 0; i < t.k_floats + Y_GUARD; i++)
-                if (i >= t.k_floats || i % ld >= 2 * d) assert_true(t.dk[i] == -77.25F && t.dv[i] == -77.25F);
-            problem_free(&t);
+            attention_problem_untouched(a, true);
+            attention_problem_free(a);
         }
 }
 

@@ -57,6 +57,10 @@ refused classify --threads 0
 refused classify --threads many
 refused classify --max-length 2
 refused classify --format
+refused classify --threads 1 --quiet --quiet -t 2
+says '^foveate: --threads: given twice'
+refused classify ''
+says 'the name is empty'
 refused classify a b
 refused classify --values mcaa
 refused classify --values mca:alhpa=1
@@ -76,6 +80,13 @@ refused eval --task sst2 --data x --json y --dump y
 printf 'sentence\tlabel\nfine\t1\n' >data.tsv
 refused eval --task sst2 --data data.tsv --json ./data.tsv
 says 'it would replace data.tsv'
+refused eval --task sst2 --data data.tsv --json absent-yet --dump ./absent-yet
+printf 'a\n' >text_x
+printf '1\n' >label_x
+refused eval --task aapd --data text_x --dump ./label_x
+says 'it would replace label_x'
+failed eval --task aapd --data data.tsv
+says "no 'text'"
 refused embed --resume
 refused embed --normalize --no-normalize
 refused bench --compare frobnicate
@@ -151,6 +162,19 @@ failed classify --model absent texts
 failed classify .
 failed classify --output absent/x texts
 says 'absent/x: cannot write'
+cp texts kept
+ln -s texts linked
+mkdir folder
+for name in texts ./texts linked folder/../texts; do
+    refused classify --output $name texts
+    says "would replace the input $name"
+    refused embed --output $name texts
+done
+"$program" classify texts >>texts 2>err # would read what it writes, for ever
+[ $? -eq 2 ] || wrong 'output appended to the input is not refused'
+says 'texts: it is also the output'
+one_line
+cmp -s texts kept || wrong 'the input was changed'
 if [ -e /dev/full ]; then
     "$program" classify texts >/dev/full 2>err
     [ $? -eq 1 ] || wrong 'a full device is not a failure'
@@ -166,6 +190,21 @@ cmp -s out saved || wrong 'one thread gives other bytes'
 # an approximate run names what it really cost
 run 0 classify --values mca:alpha=0.2 texts
 says 'values mca:alpha=0.2.*real tokens'
+# closed streams: nothing is taken for them
+"$program" classify texts >&- 2>err
+[ $? -eq 1 ] || wrong 'a closed standard output is not a failure'
+says 'standard output: cannot write: Bad file descriptor'
+"$program" classify --output unseen --quiet texts >&- 2>&-
+[ $? -eq 0 ] || wrong 'closed streams harm an output file'
+lines unseen 2
+"$program" classify <&- 2>err
+[ $? -eq 1 ] || wrong 'a closed standard input is not a failure'
+# a file size limit is a full disk
+awk 'BEGIN { for (i = 0; i < 3000; i++) print "dull" }' >limited
+(ulimit -f 1 && "$program" embed --quiet --output limited.npy limited 2>limited.err)
+[ $? -eq 1 ] || wrong 'a file size limit is not a failure'
+grep -q 'limited.npy.partial: cannot write: File too large' limited.err || { wrong 'file size limit:'; cat limited.err; }
+[ -e limited.npy.partial ] && wrong 'a partial file was left'
 # a closed pipe ends it quietly
 awk 'BEGIN { for (i = 0; i < 5000; i++) print "dull" }' >many
 { "$program" classify --format jsonl many 2>err; echo $? >status; } | head -n 1 >out
@@ -201,12 +240,21 @@ says 'first .* lines are not those'
 run 0 embed --pairs --output part.npy --resume whole
 says '1024 rows are done'
 cmp -s part.npy all.npy || wrong 'the resumed file differs'
+failed embed --quiet --pairs --output part.npy --resume torn
+cp part.npy.partial partial
+failed embed --quiet --pairs --output part.npy whole
+says 'go on from them with --resume, or remove it'
+cmp -s part.npy.partial partial || wrong 'rows of an unfinished run were lost'
+run 0 embed --quiet --pairs --output part.npy --resume whole
 [ -e part.npy.partial ] && wrong 'part.npy.partial stays'
-# another model of the same name and size is another model
-mkdir one two && cp -r "$2/models/tiny-sentiment" one/model && cp -r "$2/models/tiny-sentiment" two/model
+# weights that were replaced in place are another model; the same files in another folder are the same
+mkdir one two && cp -r "$2/models/tiny-sentiment" one/model && cp -r "$2/models/tiny-sentiment" two/renamed
 failed embed --quiet --pairs --model one/model --output part2.npy --resume torn
-failed embed --quiet --pairs --model two/model --output part2.npy --resume whole
-says 'other settings'
+printf '\001\002\001\002' | dd of=one/model/model.safetensors bs=1 seek=10900000 conv=notrunc 2>dd.err || cat dd.err
+failed embed --quiet --pairs --model one/model --output part2.npy --resume whole
+says "the model's files have changed"
+run 0 embed --quiet --pairs --model two/renamed --output part2.npy --resume whole
+cmp -s part2.npy all.npy || wrong 'the resumed file differs'
 
 # tokenize, explain, fill-mask
 run 0 tokenize 'a charm'
@@ -285,6 +333,17 @@ json_file out
 grep -q '"workspace"' out || wrong 'bench attention --json has no workspace'
 run 0 bench attention --max-length 512 --head-size 8 --threads 1 --quiet
 shows 'dense '
+run 0 bench attention --max-length 2048 --head-size 8 --threads 1 --quiet --exact-length 1024 --method topk:k=4096 --method yoso \
+    --method yoso:m=4
+shows '^# left out from T = 2048 on: --exact-length says so'
+shows '^# extrapolated by T^2 from the longest measured: .* seconds at T = 2048'
+shows '^# extrapolated: at T = 2048 .* times as fast as dense would be'
+shows '^# error against yoso'
+[ "$(grep -c '^2048 ' out)" -eq 3 ] || wrong 'an extrapolated time stands among the measured ones'
+# all keys kept: exact. Sampled against its expectation: neither none nor all is wrong
+awk '/^topk/ { exact = 1 } /^yoso / { exact = 0 } /^yoso:m=4/ { sampled = 1 }
+     exact && /^1024 / && !($5 < 1e-5) { exit 1 } sampled && /^1024 / && !($5 > .01 && $5 < 1.5) { exit 1 }' out ||
+    { wrong 'errors of bench attention'; cat out; }
 
 # the published development set, with the figure of the reference implementation
 if [ -r "$shared/data/glue/sst2/dev.tsv" ]; then

@@ -59,6 +59,32 @@ static void test_lines(void **state) {
     folder_remove(&f);
 }
 
+/* How far a file is read, at any line; nothing of what is no plain file. */
+static void test_share(void **state) {
+    (void)state;
+    folder f;
+    reader *r;
+    const char *line;
+    size_t size, at = 0;
+    folder_make(&f);
+    enum { LINES = 40000, WIDTH = 10 };
+    char *text = malloc(LINES * WIDTH);
+    assert_non_null(text);
+    for (size_t i = 0; i < LINES; i++) memcpy(text + i * WIDTH, "123456789\n", WIDTH);
+    folder_write(&f, "t", text, LINES * WIDTH);
+    assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+    for (; reader_line(r, &line, &size) == 1; at++)
+        if (at % 1000 == 999) assert_true(fabs(reader_share(r) - (double)(at + 1) / LINES) < 1e-12);
+    assert_int_equal(at, LINES);
+    assert_true(reader_share(r) == 1);
+    reader_close(r);
+    assert_int_equal(reader_open(&r, "/dev/null", NULL), 0);
+    assert_true(reader_share(r) == 0);
+    reader_close(r);
+    free(text);
+    folder_remove(&f);
+}
+
 static void test_blocks(void **state) {
     (void)state;
     folder f;
@@ -237,20 +263,20 @@ static void test_npy(void **state) {
     folder_make(&f);
     snprintf(path, sizeof path, "%s", folder_path(&f, "x.npy"));
     snprintf(partial, sizeof partial, "%s.partial", path);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 1, 1), 0);
     assert_int_equal(npy_append(&npy, rows + 2, 2, 2), 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
     /* given up without resume: nothing stays, and the good file is untouched */
-    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 1, 1), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
     assert_int_equal(entries(&f), 1);
     check_npy(path, literal, rows, 6);
     /* interrupted with resume, with a row and a half more than the header counts */
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy.rows, 0);
     assert_int_equal(npy_append(&npy, rows, 2, 42), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
@@ -258,11 +284,15 @@ static void test_npy(void **state) {
     assert_non_null(file);
     assert_int_equal(fwrite("torn torn torn", 1, 14, file), 14);
     fclose(file);
-    assert_int_equal(npy_open(&npy, path, 2, 78, 1), 1); /* other settings */
+    assert_int_equal(npy_open(&npy, path, 2, 78, 5, 1), 1); /* other settings */
     npy_close(&npy, 0);
-    assert_int_equal(npy_open(&npy, path, 3, 77, 1), 1); /* another width */
+    assert_int_equal(npy_open(&npy, path, 3, 77, 5, 1), 1); /* another width */
     npy_close(&npy, 0);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 6, 1), 1); /* another model */
+    npy_close(&npy, 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 1); /* rows that would be lost */
+    npy_close(&npy, 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy.rows, 2);
     assert_int_equal(npy.input, 42);
     assert_int_equal(npy_append(&npy, rows + 4, 1, 43), 0);
@@ -271,45 +301,45 @@ static void test_npy(void **state) {
     assert_int_equal(entries(&f), 1);
     /* a second run while one writes: refused, and the first one's rows are whole */
     npy_file other;
-    assert_int_equal(npy_open(&npy, path, 2, 77, 0), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 1), 0);
-    assert_int_equal(npy_open(&other, path, 2, 77, 0), 1);
+    assert_int_equal(npy_open(&other, path, 2, 77, 5, 0), 1);
     npy_close(&other, 0);
-    assert_int_equal(npy_open(&other, path, 2, 77, 1), 1);
+    assert_int_equal(npy_open(&other, path, 2, 77, 5, 1), 1);
     npy_close(&other, 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
     /* complete, but not to be renamed: its rows can still be taken up */
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 42), 0);
     unlink(path);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(npy_close(&npy, 1), 1);
     assert_int_equal(rmdir(path), 0);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy.rows, 3);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
     assert_int_equal(entries(&f), 1);
     /* a partial file that is none, or shorter than it says */
     folder_write_text(&f, "x.npy.partial", "something else");
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 1);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 1);
     npy_close(&npy, 0);
     unlink(partial);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 0);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 42), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
     assert_int_equal(truncate(partial, NPY_HEADER + 8), 0);
-    assert_int_equal(npy_open(&npy, path, 2, 77, 1), 1);
+    assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 1);
     npy_close(&npy, 0);
     folder_remove(&f);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines), cmocka_unit_test(test_blocks), cmocka_unit_test(test_xz),  cmocka_unit_test(test_outputs),
-        cmocka_unit_test(test_json),  cmocka_unit_test(test_cells),  cmocka_unit_test(test_npy),
+        cmocka_unit_test(test_lines),   cmocka_unit_test(test_share), cmocka_unit_test(test_blocks), cmocka_unit_test(test_xz),
+        cmocka_unit_test(test_outputs), cmocka_unit_test(test_json),  cmocka_unit_test(test_cells),  cmocka_unit_test(test_npy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

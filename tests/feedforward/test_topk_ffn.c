@@ -54,7 +54,7 @@ static void layer_make(layer *t, uint64_t seed, size_t n, size_t width, size_t h
                        bool by_size) {
     test_rng rng = {seed * 2 + 1};
     for (int i = 0; i < 8; i++) test_bits(&rng);
-    *t = (layer){.w = {.width = width, .hidden = hidden, .activation = act}, .p = {.n = n}};
+    *t = (layer){.w = {.activation = act}, .p = {.n = n}};
     t->up = random_of(&rng, hidden * width, true, 1);
     t->up_bias = random_of(&rng, hidden, true, 1);
     t->down = random_of(&rng, hidden * width, false, 1);
@@ -63,10 +63,8 @@ static void layer_make(layer *t, uint64_t seed, size_t n, size_t width, size_t h
     t->y = floats_of(n * width + GUARD);
     t->packed_up = floats_of(fov_packed_size(hidden, width));
     t->packed_down = floats_of(fov_packed_size(width, hidden));
-    t->w.up = t->packed_up;
-    t->w.down = t->packed_down;
-    t->w.up_bias = biased ? t->up_bias : NULL;
-    t->w.down_bias = biased ? t->down_bias : NULL;
+    t->w.up = (fov_linear){.m = hidden, .k = width, .w = t->packed_up, .bias = biased ? t->up_bias : NULL};
+    t->w.down = (fov_linear){.m = width, .k = hidden, .w = t->packed_down, .bias = biased ? t->down_bias : NULL};
     t->p.x = t->x;
     t->p.y = t->y;
     char text[40];
@@ -81,20 +79,20 @@ static void layer_free(layer *t) {
 }
 
 static void run_row(layer *t, const fov_ffn_row *row, const fov_kernels *kernels, unsigned threads) {
-    size_t bytes = row->workspace(t->p.n, t->w.hidden);
+    size_t bytes = row->workspace(t->p.n, t->w.up.m);
     unsigned char *scratch = aligned_alloc(64, (bytes + 127) / 64 * 64);
     float *gemm = floats_of(threads * fov_gemm_scratch());
     assert_non_null(scratch);
     memset(scratch, 0xFF, bytes);
     memset(scratch + bytes, 0xC5, 64 - bytes % 64);
-    kernels->pack_t(t->up, t->w.width, t->w.hidden, t->w.width, t->packed_up);
-    kernels->pack_t(t->down, t->w.hidden, t->w.width, t->w.hidden, t->packed_down);
-    for (size_t i = 0; i < t->p.n * t->w.width + GUARD; i++) t->y[i] = canary;
+    kernels->pack_t(t->up, t->w.up.k, t->w.up.m, t->w.up.k, t->packed_up);
+    kernels->pack_t(t->down, t->w.up.m, t->w.up.k, t->w.up.m, t->packed_down);
+    for (size_t i = 0; i < t->p.n * t->w.up.k + GUARD; i++) t->y[i] = canary;
     t->multiply_adds = 0;
     fov_ffn_run run = {kernels, &t->setting, &t->w, threads, scratch, gemm, &t->multiply_adds};
     row->forward(&run, &t->p);
     for (size_t i = 0; i < 64 - bytes % 64; i++) assert_int_equal(scratch[bytes + i], 0xC5);
-    for (size_t i = 0; i < GUARD; i++) assert_true(t->y[t->p.n * t->w.width + i] == canary);
+    for (size_t i = 0; i < GUARD; i++) assert_true(t->y[t->p.n * t->w.up.k + i] == canary);
     free(scratch);
     free(gemm);
 }
@@ -112,9 +110,9 @@ static double rank_of(const layer *t, double s) {
 
 /* Token i: pre-activations s; kept[j]: j is among the k best, the lower unit of equal ones first. */
 static void select_units(const layer *t, size_t i, size_t k, double *s, bool *kept) {
-    size_t hidden = t->w.hidden, width = t->w.width;
+    size_t hidden = t->w.up.m, width = t->w.up.k;
     for (size_t j = 0; j < hidden; j++) {
-        s[j] = t->w.up_bias ? (double)t->up_bias[j] : 0;
+        s[j] = t->w.up.bias ? (double)t->up_bias[j] : 0;
         for (size_t c = 0; c < width; c++) s[j] += (double)t->x[i * width + c] * (double)t->up[j * width + c];
     }
     for (size_t j = 0; j < hidden; j++) {
@@ -126,7 +124,7 @@ static void select_units(const layer *t, size_t i, size_t k, double *s, bool *ke
 }
 
 static void check_layer(const layer *t, size_t k) {
-    size_t hidden = t->w.hidden, width = t->w.width;
+    size_t hidden = t->w.up.m, width = t->w.up.k;
     double *s = malloc(hidden * sizeof *s), done = (double)(t->p.n * width * hidden);
     bool *kept = malloc(hidden * sizeof *kept);
     assert_true(s && kept);
@@ -134,7 +132,7 @@ static void check_layer(const layer *t, size_t k) {
         select_units(t, i, k, s, kept);
         for (size_t j = 0; j < hidden; j++) done += kept[j] && activate(t->w.activation, s[j]) != 0 ? (double)width : 0;
         for (size_t c = 0; c < width; c++) {
-            double y = (double)t->x[i * width + c] + (t->w.down_bias ? (double)t->down_bias[c] : 0), size = fabs(y) + 2;
+            double y = (double)t->x[i * width + c] + (t->w.down.bias ? (double)t->down_bias[c] : 0), size = fabs(y) + 2;
             for (size_t j = 0; j < hidden; j++) {
                 double part = kept[j] ? activate(t->w.activation, s[j]) * (double)t->down[c * hidden + j] : 0;
                 y += part;

@@ -33,6 +33,7 @@ ROBERTA_TEXTS = [('the film is not good.', None), ("A very slow ending, isn't it
                  ('a film <pad> of <pad> note</s>', None), ('the the the the the the the the the the the the the the the the the the the', None),
                  ('the film is slow , the ending is slow , it is', 'all of it is very very slow and the film is bad')]
 ROBERTA_MASKS = [('the film is <mask> .', None), ('<mask> films is not  <mask>', 'a <mask>ending')]
+LONG_TEXTS = SMALL_TEXTS + [('the film is not good . ' * 15, 'a slow ending ! ' * 9), ('a very slow ending , very bad ? ' * 40, None)]
 RERANK_TEXTS = [(q, d) for q in ('is the film good?', 'a slow ending') for d in
                 ('the film is very good .', 'the ending is slow !', 'x', 'not a film', 'bad, bad, very bad endings')]
 MASK_TEXTS = [('the film is [MASK] .', None), ('[MASK] films is not [MASK]', 'a [MASK] ending')]
@@ -49,7 +50,7 @@ def encode(tokenizer, text, limit):
 
 def run(model, ids, types):
     inputs = {'input_ids': torch.tensor([ids])}
-    if model.config.model_type == 'bert': inputs['token_type_ids'] = torch.tensor([types])
+    if model.config.model_type in ('bert', 'longformer'): inputs['token_type_ids'] = torch.tensor([types])
     with torch.no_grad(): return model(**inputs)
 
 
@@ -98,7 +99,8 @@ def randomize(model):
         else: p.data = .3 * torch.randn(p.shape)
 
 
-def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='logits', bert=True, yoso=False, texts=SMALL_TEXTS, **extra):
+def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='logits', bert=True, yoso=False, longformer=False, texts=SMALL_TEXTS,
+          **extra):
     folder = os.path.join(HERE, name)
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder)
@@ -106,6 +108,9 @@ def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='log
     shape.update({k: extra.pop(k) for k in list(extra) if k in shape})
     if yoso:
         config = transformers.YosoConfig(**shape, pad_token_id=0, bos_token_id=2, eos_token_id=3, **extra)
+    elif longformer: # positions begin behind the padding's
+        config = transformers.LongformerConfig(**shape, pad_token_id=0, sep_token_id=3, bos_token_id=2, eos_token_id=3, type_vocab_size=2,
+                                               layer_norm_eps=1e-12, **extra)
     elif bert:
         config = transformers.BertConfig(**shape, **extra)
     else:
@@ -122,7 +127,7 @@ def small(name, cls, dtype=torch.float16, shards=None, sentence=False, kind='log
     if os.path.exists(generation): os.remove(generation)
     pieces = vocabulary(shape['vocab_size'])
     with open(os.path.join(folder, 'vocab.txt'), 'w') as f: f.write('\n'.join(pieces) + '\n')
-    limit = shape['max_position_embeddings']
+    limit = shape['max_position_embeddings'] - longformer
     write_json(os.path.join(folder, 'tokenizer_config.json'), {'tokenizer_class': 'BertTokenizer', 'do_lower_case': True, 'model_max_length': limit})
     if sentence:
         limit = 12
@@ -182,6 +187,10 @@ def main():
     small('bert-regression-bf16', 'BertForSequenceClassification', torch.bfloat16, hidden_act='relu', **regression)
     small('bert-sharded', 'BertForSequenceClassification', shards='15KB', num_labels=3, num_attention_heads=1, layer_norm_eps=1e-5)
     small('bert-mask', 'BertForMaskedLM', kind='fill')
+    # hidden_act in the heads: YOSO's classifier and BERT's masked LM follow it, RoBERTa's masked LM is always gelu.
+    small('yoso-single-relu', 'YosoForSequenceClassification', yoso=True, num_labels=3, hidden_act='relu')
+    small('yoso-mask-relu', 'YosoForMaskedLM', kind='fill', yoso=True, hidden_act='relu')
+    small('bert-mask-relu', 'BertForMaskedLM', kind='fill', hidden_act='relu')
     small('bert-rerank', 'BertForSequenceClassification', texts=RERANK_TEXTS, num_labels=1)
     small('bert-tags', 'BertForTokenClassification', kind='tags', num_labels=4)
     small('bert-plain', 'BertModel', kind='vectors', num_attention_heads=24)
@@ -190,9 +199,13 @@ def main():
     # Unpadded, expectation form: transformers ignores YOSO's padding mask.
     small('yoso-single', 'YosoForSequenceClassification', yoso=True, num_labels=3, hash_code_len=5, conv_window=3)
     small('yoso-mask', 'YosoForMaskedLM', kind='fill', yoso=True)
+    # [CLS] is global; texts of up to 150 tokens, windows of 12 and blocks of rows inside them.
+    small('longformer-single', 'LongformerForSequenceClassification', longformer=True, texts=LONG_TEXTS, num_labels=3,
+          attention_window=[12, 12], max_position_embeddings=151)
     small('sentence', 'BertModel', kind='vectors', sentence=True)
     roberta('roberta-single', 'RobertaForSequenceClassification', False, num_labels=3)
     roberta('roberta-mask', 'RobertaForMaskedLM', True, kind='fill')
+    roberta('roberta-mask-relu', 'RobertaForMaskedLM', True, kind='fill', hidden_act='relu')
     roberta('roberta-tags', 'RobertaForTokenClassification', False, kind='tags', num_labels=3)
     roberta('roberta-plain', 'RobertaModel', True, kind='vectors')
     for folder, _, names in os.walk(HERE):

@@ -1,7 +1,11 @@
 /* kernels_test.h: what the kernel tests share: random numbers, guarded buffers, the tiers that can run here.
  *
- * Bound of the tests: against double precision, at most twice the error of a plain f32 loop, where that error counts as at least
- * half a unit in the last place of the largest value (no f32 result can promise less). */
+ * Bounds of the tests, against double precision. Where values are sums: six deviations of the rounding error of a plain f32 loop
+ * over that very value, each rounding taken as independent and uniform (Higham & Mary, A new approach to probabilistic rounding
+ * error analysis, SIAM J. Sci. Comput. 41, 2019); exceeded by chance once in 5e8, and for one element as sharp as for many. A
+ * worst-case bound, n u sum |x w|, would let through errors hundreds of times as large. Elsewhere: at most twice the error of a
+ * plain f32 loop, where that error counts as at least half a unit in the last place of the largest value (no f32 result can promise
+ * less). */
 #ifndef FOV_KERNELS_TEST_H
 #define FOV_KERNELS_TEST_H
 
@@ -89,6 +93,33 @@ static inline void guarded_check(const guarded *g) {
 
 static inline void guarded_free(guarded *g) {
     free(g->block);
+}
+
+static const double f32_unit = 0x1p-24; /* half a unit in the last place of 1 */
+
+/* Variance of the rounding errors of values: their sum of squares times this. */
+static inline double rounding(double square) {
+    return square * f32_unit * f32_unit / 3;
+}
+
+/* A sum as a plain f32 loop makes it: its exact value, the variance of its rounding errors, and the most they can come to (running
+ * error analysis; Higham, Accuracy and Stability of Numerical Algorithms, 3.3): for addends that repeat, whose errors do too. */
+typedef struct plain_sum {
+    double exact, variance, worst;
+} plain_sum;
+
+static inline void plain_add(plain_sum *s, double a, double b) {
+    const double product = a * b;
+    s->exact += product;
+    s->variance += rounding(product * product + s->exact * s->exact);
+    s->worst += f32_unit * (fabs(product) + fabs(s->exact));
+}
+
+/* |ours - exact| within six deviations, plus `more`, plus the last rounding. */
+static inline void check_rounded(double exact, float ours, double variance, double more, const char *what) {
+    const double bound = 6 * sqrt(variance) + more + fabs(exact) * f32_unit + (double)FLT_TRUE_MIN,
+                 error = fabs((double)ours - exact);
+    if (!(error <= bound)) fail_msg("%s: error %g of %g, bound %g", what, error, exact, bound);
 }
 
 /* Errors of ours and of the plain loop, over one case. */

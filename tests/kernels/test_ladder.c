@@ -79,10 +79,10 @@ static void test_tables(void **state) { /* no slot is empty, and scratch serves 
     const fov_kernels *k;
     FOR_TIERS(k) {
         assert_true(k->pack_t && k->pack_n && k->gemm_block && k->sampled && k->softmax && k->layernorm && k->gelu && k->exp &&
-                    k->from_f16 && k->from_bf16 && k->fma_loop);
-        assert_int_equal(FOV_GEMM_ROWS % k->gemm_mr, 0);
+                    k->from_f16 && k->from_bf16 && k->to_bf16 && k->fma_loop[0]);
+        assert_int_equal(FOV_GEMM_ROWS % k->gemm_mr[FOV_TYPE_F32], 0);
         uint64_t flops = 0;
-        assert_true(isfinite(k->fma_loop(10, &flops)));
+        assert_true(isfinite(k->fma_loop[FOV_TYPE_F32](10, &flops)));
         assert_true(flops > 0);
     }
     assert_int_equal(fov_gemm_scratch() % 16, 0); /* so that every thread's share is aligned */

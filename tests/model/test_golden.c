@@ -77,10 +77,13 @@ static void check_values(const golden *g, size_t number, const json_t *want, con
 }
 
 static void check_logits(const golden *g) {
-    static const char *const values[] = {"exact", "mca:alpha=1e-9"};
-    size_t softmax = strcmp(g->info->architecture, "yoso") != 0; /* YOSO has no importance for mca */
-    for (size_t v = 0; v < 1 + softmax; v++) {
-        fov_session *session = session_of(g, &(fov_session_options){.values = values[v]});
+    static const struct {
+        const char *values;
+        int all_rows;
+    } ways[] = {{"exact", 0}, {"exact", 1}, {"mca:alpha=1e-9", 0}, {"mca:alpha=1e-9,length=padded:512", 0}};
+    size_t count = strcmp(g->info->architecture, "yoso") ? 4 : 2; /* YOSO has no importance for mca */
+    for (size_t v = 0; v < count; v++) {
+        fov_session *session = session_of(g, &(fov_session_options){.values = ways[v].values, .all_rows = ways[v].all_rows});
         size_t i;
         const json_t *c;
         json_array_foreach(json_object_get(g->root, "cases"), i, c) {
@@ -173,27 +176,28 @@ static void test_classifiers(void **state) {
     static const struct {
         const char *name, *architecture, *dtype;
         fov_head head;
-        size_t labels, width;
+        size_t labels, width, max_length;
     } kinds[] = {
-        {"bert-single-f32", "bert", "F32", FOV_HEAD_SINGLE_LABEL, 2, 48},
-        {"bert-multi-f16", "bert", "F16", FOV_HEAD_MULTI_LABEL, 5, 24},
-        {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24},
-        {"bert-rerank", "bert", "F16", FOV_HEAD_REGRESSION, 1, 24},
-        {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
-        {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24},
-        {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
-        {"yoso-single", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24},
+        {"bert-single-f32", "bert", "F32", FOV_HEAD_SINGLE_LABEL, 2, 48, 19},
+        {"bert-multi-f16", "bert", "F16", FOV_HEAD_MULTI_LABEL, 5, 24, 19},
+        {"bert-regression-bf16", "bert", "BF16", FOV_HEAD_REGRESSION, 1, 24, 19},
+        {"bert-rerank", "bert", "F16", FOV_HEAD_REGRESSION, 1, 24, 19},
+        {"bert-sharded", "bert", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24, 19},
+        {"distilbert-single", "distilbert", "F16", FOV_HEAD_SINGLE_LABEL, 2, 24, 19},
+        {"roberta-single", "roberta", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24, 19},
+        {"yoso-single", "yoso", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24, 19},
+        {"longformer-single", "longformer", "F16", FOV_HEAD_SINGLE_LABEL, 3, 24, 150},
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         golden g;
         golden_small(&g, kinds[i].name);
         assert_string_equal(g.info->architecture, kinds[i].architecture);
-        assert_string_equal(g.info->dtype, kinds[i].dtype);
+        assert_string_equal(g.info->stored, kinds[i].dtype);
         assert_int_equal(g.info->head, kinds[i].head);
         assert_int_equal(g.info->labels, kinds[i].labels);
         assert_int_equal(g.info->width, kinds[i].width);
         assert_int_equal(g.info->layers, 2);
-        assert_int_equal(g.info->max_length, 19);
+        assert_int_equal(g.info->max_length, kinds[i].max_length);
         check_logits(&g);
         golden_close(&g);
     }
@@ -244,9 +248,20 @@ static void test_encoders(void **state) {
     golden_close(&g);
 }
 
+/* YOSO's classifier applies the configuration's activation. */
+static void test_relu_head(void **state) {
+    (void)state;
+    golden g;
+    golden_small(&g, "yoso-single-relu");
+    assert_int_equal(g.info->labels, 3);
+    check_logits(&g);
+    golden_close(&g);
+}
+
 static void test_masked_lm(void **state) {
     (void)state;
-    static const char *const names[] = {"bert-mask", "distilbert-mask-untied", "roberta-mask", "yoso-mask"};
+    static const char *const names[] = {"bert-mask",      "distilbert-mask-untied", "roberta-mask",     "yoso-mask",
+                                        "bert-mask-relu", "yoso-mask-relu",         "roberta-mask-relu"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         golden g;
         golden_small(&g, names[i]);
@@ -318,13 +333,9 @@ static void test_half_vocabulary(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tiny),
-        cmocka_unit_test(test_classifiers),
-        cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_encoders),
-        cmocka_unit_test(test_masked_lm),
-        cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_half_vocabulary),
+        cmocka_unit_test(test_tiny),     cmocka_unit_test(test_classifiers),     cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_encoders), cmocka_unit_test(test_masked_lm),       cmocka_unit_test(test_relu_head),
+        cmocka_unit_test(test_tags),     cmocka_unit_test(test_half_vocabulary),
     };
     if (!fov_kernels_get(NULL)) return 77; /* FOV_CPU names a tier that this processor lacks: skipped */
     return cmocka_run_group_tests(tests, NULL, NULL);

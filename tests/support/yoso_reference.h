@@ -12,7 +12,7 @@
 #include "attention/yoso.h"
 #include "support/random.h"
 
-enum { Y_MAX = 72, Y_DIM = 72, Y_TEXTS = 4, Y_GUARD = 32 };
+enum { Y_MAX = 72, Y_DIM = 72, Y_TEXTS = 4 };
 static const double y_pi = 3.14159265358979323846, y_unit = 0x1p-24;
 
 /* One text and head in double. */

@@ -281,6 +281,26 @@ static void json_files(void **state) {
     }
 }
 
+/* Normalised added tokens are compared pair by pair: more than any real file has are refused, not waited for. */
+static void many_added(void **state) {
+    (void)state;
+    enum { COUNT = 4097, EACH = 150 };
+    char *text = malloc(COUNT * EACH + 1000);
+    assert_non_null(text);
+    for (int count = COUNT - 1; count <= COUNT; count++) {
+        size_t used = (size_t)sprintf(text, "{\"added_tokens\":[");
+        for (int i = 0; i < count; i++)
+            used += (size_t)sprintf(text + used, "%s" ADDED("%d", "<%d>", "true"), i ? "," : "", 20 + i, i);
+        sprintf(text + used, "]," PRE "," POST "," MODEL("", RULES) "}");
+        fov_tokenizer *t = NULL;
+        fov_status status = fov_tokenizer_from_json(text, strlen(text), "t", NULL, &t, &error);
+        assert_int_equal(status, count < COUNT ? FOV_OK : FOV_ERR_UNSUPPORTED);
+        if (status) assert_non_null(strstr(error.message, "4097 added tokens"));
+        fov_tokenizer_free(t);
+    }
+    free(text);
+}
+
 /* Every allocation fails once: of loading, and of encoding with a long word and an invalid byte. */
 static void out_of_memory(void **state) {
     (void)state;
@@ -307,7 +327,7 @@ static void out_of_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden),  cmocka_unit_test(facts),      cmocka_unit_test(kinds),         cmocka_unit_test(merges),
-        cmocka_unit_test(refused), cmocka_unit_test(json_files), cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(refused), cmocka_unit_test(json_files), cmocka_unit_test(out_of_memory), cmocka_unit_test(many_added),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

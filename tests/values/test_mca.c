@@ -144,7 +144,7 @@ static void test_moments_independent(void **s) {
 static void test_theorem_2(void **s) {
     (void)s;
     enum { T = 24, RUNS = 400 };
-    static float w[HE * D], b[HE], x[T * D], v[T * HE], q[T * HE], k[T * HE], a[H * T * T], col_max[H * T], workspace[1 << 18];
+    static float w[HE * D], b[HE], x[T * D], v[T * HE], q[T * HE], k[T * HE], a[H * T * T], col_max[H * T];
     static double h[T * HE], sum[H * T];
     const size_t offsets[] = {0, T};
     const double alphas[] = {.2, .5, 1}, delta = .1;
@@ -158,8 +158,11 @@ static void test_theorem_2(void **s) {
     fov_error error;
     fov_attention_problem attention = {
         .texts = 1, .heads = H, .head_size = E, .queries = T, .keys = T, .q = q, .k = k, .threads = 1};
-    float *aligned = (float *)(((uintptr_t)workspace + 63) / 64 * 64);
-    assert_int_equal(fov_attention_weights(&attention, a, col_max, NULL, aligned, sizeof workspace - 64, &error), FOV_OK);
+    size_t bytes;
+    assert_int_equal(fov_attention_workspace(&attention, &bytes, &error), FOV_OK);
+    void *workspace = aligned_alloc(64, (bytes + 63) / 64 * 64);
+    assert_int_equal(fov_attention_weights(&attention, a, col_max, NULL, workspace, bytes, &error), FOV_OK);
+    free(workspace);
     double beta = 0;
     for (size_t j = 0; j < T; j++) {
         double x2 = 0;

@@ -64,8 +64,7 @@ int bench_open(bench *b, const shared_settings *shared, const option_list *compa
         one->rounds = calloc(b->repeat, sizeof *one->rounds);
         one->copy = strdup(one->text);
         if (!one->rounds || !one->copy) return complain_memory();
-        one->options =
-            (fov_session_options){.threads = b->threads, .dtype = shared->dtype, .max_length = (size_t)shared->max_length};
+        one->options = (fov_session_options){.threads = b->threads, .max_length = (size_t)shared->max_length};
         int code = i ? bench_parse(one->copy, &one->options) : 0;
         if (code) return code;
     }

@@ -18,7 +18,7 @@ typedef struct settings {
     const char *data, *task;
     uint64_t repeat, limit;
     option_list compare, method;
-    uint64_t heads, head_size, time_limit;
+    uint64_t heads, head_size, time_limit, exact_length;
     bool json;
 } settings;
 
@@ -64,84 +64,21 @@ static void print(const bench *b) {
                b->settings[i].high, 100 * b->settings[i].share);
 }
 
-static json_t *pack_scaling(const scaling *s) {
-    json_t *methods = json_array();
-    for (size_t m = 0; m < s->count; m++) {
-        const scaling_method *one = &s->methods[m];
-        json_t *points = json_array();
-        for (size_t i = 0; i < s->lengths; i++) {
-            const scaling_point *p = &one->points[i], *exact = &s->methods[0].points[i];
-            if (!p->measured) continue;
-            json_array_append_new(points, json_pack("{s:I, s:o, s:o, s:I, s:o, s:o}", "length", (json_int_t)SCALING_FIRST << i,
-                                                    "seconds", json_number(p->seconds), "processor_seconds",
-                                                    json_number(p->processor), "workspace", (json_int_t)p->workspace, "speedup",
-                                                    json_number(exact->measured ? exact->seconds / p->seconds : NAN), "error",
-                                                    json_number(p->error)));
-        }
-        json_array_append_new(methods,
-                              json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "method", json_text(one->text), "slope_seconds",
-                                        json_number(one->slope_seconds), "slope_processor_seconds",
-                                        json_number(one->slope_processor), "slope_workspace", json_number(one->slope_workspace),
-                                        "break_even", json_number(one->break_even), "points", points));
-    }
-    return json_pack("{s:o, s:s, s:i, s:I, s:I, s:I, s:o, s:s, s:o}", "cpu", json_text(s->machine.cpu), "tier", s->machine.tier,
-                     "threads", (int)s->threads, "heads", (json_int_t)s->heads, "head_size", (json_int_t)s->head_size, "fit_from",
-                     (json_int_t)SCALING_FIT_FROM, "peak_gflops", json_number(s->peak * 1e-9), "compiler", bench_compiler(),
-                     "methods", methods);
-}
-
-static void print_number(const char *format, double number) {
-    if (isnan(number))
-        printf("%12s", "-");
-    else
-        printf(format, number);
-}
-
-/* gnuplot reads this: a block per method, whose name heads the first column; two blank lines between; "-": missing. */
-static void print_scaling(const scaling *s) {
-    printf("# %s, kernels %s, %u threads, %s; one text, %zu heads of %zu; peak %.1f GFLOP/s\n", s->machine.cpu, s->machine.tier,
-           s->threads, bench_compiler(), s->heads, s->head_size, s->peak * 1e-9);
-    for (size_t m = 0; m < s->count; m++) {
-        const scaling_method *one = &s->methods[m];
-        printf("%s%-24s %11s %12s %11s %11s %11s\n", m ? "\n\n" : "", one->text, "seconds", "workspaceMiB", "exact/this", "error",
-               "processor");
-        for (size_t i = 0; i < s->lengths; i++) {
-            const scaling_point *p = &one->points[i], *exact = &s->methods[0].points[i];
-            if (!p->measured) continue;
-            printf("%-24d %11.6f %12.2f", SCALING_FIRST << i, p->seconds, (double)p->workspace / 1048576);
-            print_number("%12.3f", exact->measured ? exact->seconds / p->seconds : NAN);
-            print_number("%12.2e", p->error);
-            print_number("%12.6f", p->processor);
-            puts("");
-        }
-        printf("# slope from %d on: seconds", SCALING_FIT_FROM);
-        print_number(" %.3f", one->slope_seconds);
-        printf(", processor seconds");
-        print_number(" %.3f", one->slope_processor);
-        printf(", workspace");
-        print_number(" %.3f", one->slope_workspace);
-        if (m) {
-            printf("; faster than dense from T =");
-            print_number(" %.0f", one->break_even);
-        }
-        puts("");
-    }
-}
-
 static int run_scaling(const settings *given) {
     scaling s = {.threads = (unsigned)given->shared.threads,
                  .heads = (size_t)given->heads,
                  .head_size = (size_t)given->head_size,
                  .longest = given->shared.max_length ? (size_t)given->shared.max_length : 131072,
                  .limit = (double)given->time_limit,
+                 .exact_length = (size_t)given->exact_length,
                  .quiet = given->shared.quiet};
     int code = scaling_open(&s, given->method.items, given->method.count);
     if (!code) code = scaling_run(&s);
     output out = {.file = stdout, .slot = -1};
     if (!code && given->json)
-        code = output_json(&out, pack_scaling(&s), JSON_PAGES);
+        code = output_json(&out, scaling_pack(&s), JSON_PAGES);
     else if (!code)
-        print_scaling(&s);
+        scaling_print(&s);
     scaling_close(&s);
     return code;
 }
@@ -187,6 +124,8 @@ static const option options[] = {
     {"head-size", 0, OPTION_NUMBER, FIELD(head_size), "N", "64", "bench attention: columns of a head", 1, 4096, HINT_NONE, 0},
     {"time-limit", 0, OPTION_NUMBER, FIELD(time_limit), "SECONDS", "60",
      "bench attention: leave a method out from the length where a pass could take longer", 1, 86400, HINT_NONE, 0},
+    {"exact-length", 0, OPTION_NUMBER, FIELD(exact_length), "N", NULL,
+     "bench attention: longest text for dense; beyond, its time is extrapolated [as --time-limit]", 1, 1u << 20, HINT_NONE, 0},
     {"json", 0, OPTION_FLAG, FIELD(json), NULL, NULL, "as JSON", 0, 0, HINT_NONE, 0},
     {0},
 };
@@ -195,12 +134,14 @@ const command command_bench = {
     .name = "bench",
     .arguments = "[attention]",
     .summary = "Measure speed end to end, against this machine's peak and between settings.",
-    .detail =
-        "A round runs the exact setting and each --compare setting once; ratios are taken within rounds. A setting is "
-        "PLACE=METHOD[;PLACE=METHOD]... with the places attention, values, ffn.\n\n"
-        "'foveate bench attention' needs no model: every attention method runs on one text of 512, 1024, ... up to "
-        "--max-length tokens (131072), beside dense: seconds, workspace, relative error where the method "
-        "approximates softmax attention, log-log slopes and the length from which it is faster. bench/scaling.gp plots the output.",
+    .detail = "A round runs the exact setting and each --compare setting once; ratios are taken within rounds. A setting is "
+              "PLACE=METHOD[;PLACE=METHOD]... with the places attention, values, ffn.\n\n"
+              "'foveate bench attention' needs no model: every attention method runs on one text of 512, 1024, ... up to "
+              "--max-length tokens (131072), beside dense: seconds, workspace, relative error, log-log slopes and the length "
+              "from which it is faster. The error is against dense where the method approximates softmax attention, and of a "
+              "method that draws against the first --method of its name: yoso before yoso:m=32. Extrapolated times are named so. "
+              "bench/scaling.gp plots the "
+              "table.",
     .shared = SHARED_MODEL | SHARED_RUN | SHARED_QUIET,
     .options = options,
     .settings_size = sizeof(settings),

@@ -124,10 +124,13 @@ static int stream(engine *e, writer *w, reader *r, const settings *s, size_t *em
     progress p;
     fov_error error;
     progress_start(&p, "texts", s->shared.quiet || reader_is_terminal(r));
+    p.stream = true;
     fov_session_set_progress(e->session, progress_callback, &p);
     int code = logits && scores && infos ? 0 : complain_memory();
     while (!code && !(code = block_read(&b, r, lines, s->pairs)) && b.count) {
         p.base = done;
+        p.share = p.next;
+        p.next = reader_share(r);
         if (fov_classify(e->session, b.texts, b.count, logits, infos, &error)) {
             progress_end(&p);
             code = complain_api(EXIT_FAILED, &error);
@@ -166,6 +169,7 @@ static int run(void *given) {
     writer w = {.json = !strcmp(s->format, "jsonl"), .tsv = !strcmp(s->format, "tsv")};
     int code = reader_open(&r, s->shared.argument_count ? s->shared.arguments[0] : NULL,
                            "type texts, one per line, and end with Ctrl-D; or give a FILE");
+    if (!code) code = reader_spare(r, s->output);
     if (!code) code = output_open(&w.out, s->output);
     if (!code) code = engine_load(&e, &s->shared);
     if (!code) code = check_head(&e);

@@ -1,5 +1,4 @@
 /* cmd_embed.c: vectors of texts, to an .npy file (resumable) or as text lines. */
-#define _XOPEN_SOURCE 700 /* realpath */
 #include "commands.h"
 #include "engine.h"
 #include "input.h"
@@ -66,21 +65,17 @@ static uint64_t hash_block(uint64_t hash, const block *b) {
     return hash;
 }
 
-/* Settings that change a vector; a resumed run must have the same. */
+/* Settings that change a vector; a resumed run must have the same, and the same model. */
 static uint64_t hash_settings(const engine *e, const settings *s) {
     uint64_t hash = NPY_HASH;
     char text[500];
-    char *folder = s->shared.model ? realpath(s->shared.model, NULL) : NULL; /* the name alone is often "model" or "checkpoint" */
-    if (folder) hash = npy_hash(hash, folder, strlen(folder));
-    free(folder);
     for (int place = FOV_PLACE_ATTENTION; place <= FOV_PLACE_FFN; place++) {
         const char *method = fov_session_method(e->session, (fov_place)place);
         hash = npy_hash(hash, method, strlen(method) + 1);
     }
     int size =
-        snprintf(text, sizeof text, "%s %llu %s %llu %llu %s %d %d %d", e->info->name, (unsigned long long)e->info->parameters,
-                 s->shared.dtype, (unsigned long long)s->shared.seed, (unsigned long long)s->shared.max_length,
-                 s->pooling ? s->pooling : "", s->normalize, s->no_normalize, s->pairs);
+        snprintf(text, sizeof text, "%s %llu %llu %s %d %d %d", s->shared.dtype, (unsigned long long)s->shared.seed,
+                 (unsigned long long)s->shared.max_length, s->pooling ? s->pooling : "", s->normalize, s->no_normalize, s->pairs);
     return npy_hash(hash, text, (size_t)size);
 }
 
@@ -113,9 +108,15 @@ static int stream(engine *e, sink *k, reader *r, const settings *s, size_t *empt
     if (!code && k->is_npy && k->npy.rows) {
         code = skip_done(&k->npy, r, &b, s->pairs);
         if (!code && !s->shared.quiet) remark("%s: %zu rows are done: going on from there", k->npy.partial, k->npy.rows);
+        p.start = seconds_now();
+        p.before = k->npy.rows;
     }
+    p.stream = true;
+    p.first = p.next = reader_share(r);
     for (size_t done = 0; !code && !(code = block_read(&b, r, lines, s->pairs)) && b.count; done += b.count) {
         p.base = done;
+        p.share = p.next;
+        p.next = reader_share(r);
         fov_status status = fov_embed(e->session, b.texts, b.count, vectors, infos, &error);
         progress_end(&p);
         if (status) {
@@ -154,10 +155,12 @@ static int run(void *given) {
     if (!code)
         code = reader_open(&r, s->shared.argument_count ? s->shared.arguments[0] : NULL,
                            "type texts, one per line, and end with Ctrl-D; or give a FILE");
+    if (!code) code = reader_spare(r, s->output);
     if (!code && !k.is_npy) code = output_open(&k.out, NULL);
     if (!code) code = engine_load(&e, &s->shared);
     if (!code) code = engine_session(&e, &s->shared, &extra);
-    if (!code && k.is_npy) code = npy_open(&k.npy, s->output, e.info->width, hash_settings(&e, s), s->resume);
+    if (!code && k.is_npy)
+        code = npy_open(&k.npy, s->output, e.info->width, hash_settings(&e, s), fov_model_hash(e.model), s->resume);
     if (!code) {
         double start = seconds_now();
         code = stream(&e, &k, r, s, &empty);
@@ -194,7 +197,8 @@ const command command_embed = {
     .summary = "Turn texts into vectors: one text per line of FILE or standard input.",
     .detail =
         "With --output the vectors go to a numpy array that appears when it is complete. With --resume as well, finished rows are "
-        "kept when the run is interrupted, and the same command goes on from there.",
+        "kept when the run is interrupted, and the same command goes on from there. What an unfinished run left is never thrown "
+        "away: without --resume it is an error.",
     .shared = SHARED_ALL,
     .options = options,
     .settings_size = sizeof(settings),

@@ -36,7 +36,7 @@ static json_t *pack_ratio(double done, double exact) {
     return json_pack("{s:o, s:o}", "done", json_count(done), "exact", json_count(exact));
 }
 
-/* The object of the contract; then what it does not name: seed, metrics, truncated, invalid, dropped, cpu, tier. */
+/* The object of the contract; then what it does not name: baseline, seed, metrics, truncated, invalid, dropped, cpu, tier. */
 static json_t *pack_report(const evaluation *v, const engine *e, const settings *s, const fov_machine *machine) {
     const fov_stats *t = &v->stats;
     unsigned threads = s->shared.threads ? (unsigned)s->shared.threads : machine->threads;
@@ -56,6 +56,7 @@ static json_t *pack_report(const evaluation *v, const engine *e, const settings 
                                          pack_ratio(t->total_done_real, t->total_exact_real)));
     bad |= json_object_set_new(report, "flops_padded",
                                json_pack("{s:o}", "values", pack_ratio(t->values_done_padded, t->values_exact_padded)));
+    bad |= json_object_set_new(report, "baseline", json_pack("{s:s}", "attention", fov_session_baseline(e->session)));
     bad |= json_object_set_new(report, "metrics", pack_metrics(v));
     bad |= json_object_set_new(report, "seed", json_integer((json_int_t)s->shared.seed));
     bad |= json_object_set_new(report, "max_length", json_integer((json_int_t)s->shared.max_length));
@@ -92,7 +93,7 @@ static void print_table(const evaluation *v, const engine *e, const settings *s,
         else
             puts("  95 %, bootstrap over examples");
     }
-    puts("\nmultiply-adds");
+    printf("\nmultiply-adds, against exact values and ffn, attention %s, every row\n", fov_session_baseline(e->session));
     print_ratio("value projection, real tokens", t->values_done_real, t->values_exact_real);
     print_ratio("all, real tokens", t->total_done_real, t->total_exact_real);
     print_ratio("value projection, padded to 128", t->values_done_padded, t->values_exact_padded);
@@ -129,12 +130,15 @@ static int write_dump(output *out, const evaluation *v) {
 static int check(const settings *s) {
     if (!s->task) return complain(EXIT_USAGE, "--task is missing: give one, e.g. --task sst2 --data dev.tsv");
     if (!s->data) return complain(EXIT_USAGE, "--data is missing: give the task's file, e.g. --task %s --data dev.tsv", s->task);
-    const struct {
-        const char *name, *path, *other;
-    } outputs[] = {{"json", s->json, s->data}, {"dump", s->dump, s->data}, {"dump", s->dump, s->json}};
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
-        if (outputs[i].path && output_replaces(outputs[i].path, outputs[i].other))
-            return complain(EXIT_USAGE, "--%s: it would replace %s: give another name", outputs[i].name, outputs[i].other);
+    char labels[4096];
+    int code = dataset_beside(task_find(s->task), s->data, labels, sizeof labels);
+    if (code) return code;
+    const char *const kept[] = {s->data, s->ids, labels, s->json};
+    for (size_t i = 0; i < 4; i++) {
+        const bool json = i < 3 && s->json && output_replaces(s->json, kept[i]);
+        if (json || (s->dump && output_replaces(s->dump, kept[i])))
+            return complain(EXIT_USAGE, "--%s: it would replace %s: give another name", json ? "json" : "dump", kept[i]);
+    }
     return 0;
 }
 

@@ -68,7 +68,7 @@ static int run(void *given) {
         code = complain(EXIT_FAILED, "%s: the model has no masked-LM head: give a --model that has one, e.g. bert-base-uncased",
                         j.engine.info->name);
     if (!code && s->top > j.engine.info->vocabulary)
-        code = complain(EXIT_USAGE, "--top: the vocabulary has only %zu tokens", j.engine.info->vocabulary);
+        code = complain(EXIT_USAGE, "--top: the vocabulary has only %zu tokens: give at most that", j.engine.info->vocabulary);
     if (!code) code = engine_session(&j.engine, &s->shared, NULL);
     if (!code && !(j.candidates = calloc(MOST_MASKS * (size_t)s->top, sizeof *j.candidates))) code = complain_memory();
     if (!code) code = texts_visit(&s->shared, SIZE_MAX, visit, &j);

@@ -29,6 +29,7 @@ static json_t *pack_model(const engine *e) {
     json_object_set_new(out, "max_length", json_integer((json_int_t)m->max_length));
     json_object_set_new(out, "parameters", json_integer((json_int_t)m->parameters));
     json_object_set_new(out, "weight_bytes", json_integer((json_int_t)m->weight_bytes));
+    json_object_set_new(out, "stored", json_text(m->stored));
     json_object_set_new(out, "dtype", json_text(m->dtype));
     json_object_set_new(out, "attention", json_text(m->attention ? m->attention : "dense"));
     json_object_set_new(out, "pooling", json_string(pooling_name(m->pooling)));
@@ -43,7 +44,7 @@ static void print_model(const engine *e) {
     printf("model         %s (%s, head: %s)\n", m->name, m->architecture, head_name(m->head));
     printf("size          %zu layers, %zu heads, width %zu, feed-forward %zu, vocabulary %zu\n", m->layers, m->heads, m->width,
            m->ffn_width, m->vocabulary);
-    printf("parameters    %.2f M, stored as %s, %.1f MB resident\n", (double)m->parameters * 1e-6, m->dtype,
+    printf("parameters    %.2f M, stored as %s, held as %s, %.1f MB resident\n", (double)m->parameters * 1e-6, m->stored, m->dtype,
            (double)m->weight_bytes * 1e-6);
     printf("max length    %zu tokens\n", m->max_length);
     printf("attention     %s\n", m->attention ? m->attention : "dense");

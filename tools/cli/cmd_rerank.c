@@ -125,10 +125,13 @@ static int stream(job *j, reader *r) {
     progress p;
     fov_error error;
     progress_start(&p, "documents", j->settings->shared.quiet || reader_is_terminal(r));
+    p.stream = true;
     fov_session_set_progress(j->engine.session, progress_callback, &p);
     int code = logits ? 0 : complain_memory();
     while (!code && !(code = block_read(&b, r, BLOCK_LINES, true)) && b.count) {
         p.base = done;
+        p.share = p.next;
+        p.next = reader_share(r);
         bool failed = fov_classify(j->engine.session, b.texts, b.count, logits, NULL, &error);
         progress_end(&p);
         if (failed) code = complain_api(EXIT_FAILED, &error);

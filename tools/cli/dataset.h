@@ -1,5 +1,6 @@
-/* dataset.h: what the readers of task files share: examples are appended to a builder, labels looked up. dataset.c reads rows and
- * JSON lines, dataset_lines.c a file of texts beside one of labels, dataset_articles.c SemEval's articles. */
+/* dataset.h: what the readers of task files share: examples are appended to a builder, labels looked up. dataset.c holds what they
+ * share, dataset_rows.c reads rows and JSON lines, dataset_lines.c a file of texts beside one of labels, dataset_articles.c
+ * SemEval's articles. */
 #ifndef FOVEATE_CLI_DATASET_H
 #define FOVEATE_CLI_DATASET_H
 
@@ -28,8 +29,7 @@ typedef struct builder {
 int dataset_append(builder *b, slice first, slice second, const double *gold);
 /* A label's class: by the model's names (letter case apart), else as a number. */
 int dataset_class(const builder *b, slice field, double *gold);
-/* b->path with the last `from` in its file name replaced, in path. */
-int dataset_beside(const builder *b, const char *from, const char *to, char *path, size_t size);
+int dataset_read_rows(builder *b);
 int dataset_read_lines(builder *b);
 int dataset_read_articles(builder *b);
 

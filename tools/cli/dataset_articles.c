@@ -82,7 +82,8 @@ static int put_text(scan *s, const char *at, size_t size) {
         unsigned long c = (unsigned char)at[i];
         n = 1;
         if (c == '&' && (n = reference_at(at + i, size - i, &c)) == 0)
-            return complain(EXIT_FAILED, "%s: line %zu: '%.10s' is no character reference known here", s->path, s->line, at + i);
+            return complain(EXIT_FAILED, "%s: line %zu: '%.10s' is no character reference known here: write the character itself",
+                            s->path, s->line, at + i);
         const bool raw = n == 1 && c != '&';
         if (raw && (c == ' ' || c == '\t' || c == '\n' || c == '\r')) {
             s->blank = true;
@@ -116,7 +117,8 @@ static bool is_tag(const scan *s, const char *name) {
 
 static int open_article(scan *s) {
     const slice id = attribute(s, "id"), title = attribute(s, "title"), truth = attribute(s, "hyperpartisan");
-    if (id.size >= ID_SIZE) return complain(EXIT_FAILED, "%s: line %zu: an article without an id", s->path, s->line);
+    if (id.size >= ID_SIZE)
+        return complain(EXIT_FAILED, "%s: line %zu: an article without an id: give the official file", s->path, s->line);
     if (s->count == s->room) {
         const size_t room = s->room ? 2 * s->room : 1024;
         article *items = realloc(s->items, room * sizeof *items);
@@ -141,7 +143,7 @@ static int open_article(scan *s) {
 static int end_tag(scan *s) {
     int code = 0;
     if (is_tag(s, "article") && s->inside) {
-        code = complain(EXIT_FAILED, "%s: line %zu: an article inside an article", s->path, s->line);
+        code = complain(EXIT_FAILED, "%s: line %zu: an article inside an article: give the official file", s->path, s->line);
     } else if (is_tag(s, "article")) {
         code = open_article(s);
     } else if (is_tag(s, "/article") && s->inside) {
@@ -198,7 +200,8 @@ static int scan_file(scan *s, const char *path) {
         code = scan_line(s, line, &in_tag);
     }
     if (!code && got < 0) code = EXIT_FAILED;
-    if (!code && (in_tag || s->inside)) code = complain(EXIT_FAILED, "%s: line %zu: the file is cut short", path, s->line);
+    if (!code && (in_tag || s->inside))
+        code = complain(EXIT_FAILED, "%s: line %zu: the file is cut short: download it again", path, s->line);
     if (!code && !s->count) code = complain(EXIT_FAILED, "%s: no articles: give articles-...xml", path);
     reader_close(r);
     return code;
@@ -227,7 +230,9 @@ static const article *find(const scan *s, const char *id) {
 
 static int take(builder *b, const scan *articles, const article *a) {
     const double gold = a->positive;
-    if (!a->labelled) return complain(EXIT_FAILED, "%s: article %s is not in the ground truth beside it", b->path, a->id);
+    if (!a->labelled)
+        return complain(EXIT_FAILED, "%s: article %s is not in the ground truth beside it: give both files of one set", b->path,
+                        a->id);
     return dataset_append(b, (slice){articles->body.bytes + a->start, a->size}, (slice){NULL, 0}, &gold);
 }
 
@@ -235,11 +240,12 @@ static int take(builder *b, const scan *articles, const article *a) {
 static int take_listed(builder *b, const scan *articles) {
     json_error_t error;
     json_t *list = json_load_file(b->ids, 0, &error);
-    int code = json_is_array(list) ? 0 : complain(EXIT_FAILED, "%s: not a JSON list of ids", b->ids);
+    int code = json_is_array(list) ? 0 : complain(EXIT_FAILED, "%s: not a JSON list of ids: give one, e.g. [\"0000001\"]", b->ids);
     for (size_t i = 0; i < json_array_size(list) && !code && !(b->limit && b->data->count >= b->limit); i++) {
         const char *id = json_string_value(json_array_get(list, i));
         const article *a = id ? find(articles, id) : NULL;
-        code = a ? take(b, articles, a) : complain(EXIT_FAILED, "%s: entry %zu: %s has no such article", b->ids, i, b->path);
+        code = a ? take(b, articles, a)
+                 : complain(EXIT_FAILED, "%s: entry %zu: %s has no such article: give ids of that file", b->ids, i, b->path);
     }
     json_decref(list);
     return code;
@@ -248,7 +254,7 @@ static int take_listed(builder *b, const scan *articles) {
 int dataset_read_articles(builder *b) {
     char path[4096];
     scan articles = {.path = NULL}, truth = {.path = NULL};
-    int code = dataset_beside(b, "articles", "ground-truth", path, sizeof path);
+    int code = dataset_beside(b->task, b->path, path, sizeof path);
     if (!code) code = scan_file(&articles, b->path);
     if (!code) code = scan_file(&truth, path);
     if (!code) {

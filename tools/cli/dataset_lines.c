@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-int dataset_beside(const builder *b, const char *from, const char *to, char *path, size_t size) {
-    const char *name = strrchr(b->path, '/'), *at = strstr(name ? name : b->path, from);
-    if (at && snprintf(path, size, "%.*s%s%s", (int)(at - b->path), b->path, to, at + strlen(from)) < (int)size) return 0;
-    return complain(EXIT_FAILED, "%s: the name has no '%s': the labels are looked for in the file '%s...' beside it", b->path, from,
-                    to);
+int dataset_beside(const task *t, const char *path, char *beside, size_t size) {
+    const bool lines = t->format == FORMAT_LINES;
+    const char *from = lines ? "text" : "articles", *to = lines ? "label" : "ground-truth";
+    *beside = '\0';
+    if (!lines && t->format != FORMAT_ARTICLES) return 0;
+    const char *name = strrchr(path, '/'), *at = strstr(name ? name : path, from);
+    if (at && snprintf(beside, size, "%.*s%s%s", (int)(at - path), path, to, at + strlen(from)) < (int)size) return 0;
+    return complain(EXIT_FAILED, "%s: the name has no '%s': the labels are looked for in the file '%s...' beside it: rename both",
+                    path, from, to);
 }
 
 /* The classes of a line of labels, as ones in gold. */
@@ -34,7 +38,7 @@ int dataset_read_lines(builder *b) {
     char path[4096];
     reader *texts = NULL, *labels = NULL;
     double *gold = calloc(b->data->columns + 1, sizeof *gold);
-    int code = gold ? dataset_beside(b, "text", "label", path, sizeof path) : complain_memory();
+    int code = gold ? dataset_beside(b->task, b->path, path, sizeof path) : complain_memory();
     if (!code) code = reader_open(&texts, b->path, NULL);
     if (!code) code = reader_open(&labels, path, NULL);
     while (!code && !(b->limit && b->data->count >= b->limit)) {

@@ -12,10 +12,10 @@ int engine_load(engine *e, const shared_settings *settings) {
     fov_machine machine;
     if (fov_machine_query(&machine, &error)) return complain_api(EXIT_FAILED, &error);
     double start = seconds_now();
-    fov_model_options options = {.threads = (unsigned)settings->threads};
+    fov_model_options options = {.threads = (unsigned)settings->threads, .dtype = settings->dtype};
     fov_status status =
         settings->model ? fov_model_load(settings->model, &options, &e->model, &error) : embedded_load(&options, &e->model, &error);
-    if (status) return complain_api(EXIT_FAILED, &error);
+    if (status) return complain_api(status == FOV_ERR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED, &error);
     e->seconds_load = seconds_now() - start;
     e->info = fov_model_get_info(e->model);
     return 0;
@@ -29,7 +29,6 @@ int engine_session(engine *e, const shared_settings *settings, const fov_session
     options.attention = settings->attention;
     options.values = settings->values;
     options.ffn = settings->ffn;
-    options.dtype = settings->dtype;
     options.max_length = (size_t)settings->max_length;
     fov_session_free(e->session);
     e->session = NULL;
@@ -64,11 +63,9 @@ bool engine_is_random(const engine *e) {
 }
 
 bool engine_is_approximate(const engine *e) {
-    static const char *const exact[] = {"dense", "exact", "exact"};
-    for (size_t i = 0; i < 3; i++) {
-        const fov_method_info *method = engine_method(e->session, places[i]);
-        if (method && strcmp(method->name, exact[i])) return true;
-    }
+    const char *const exact[] = {fov_session_baseline(e->session), "exact", "exact"};
+    for (size_t i = 0; i < 3; i++)
+        if (strcmp(fov_session_method(e->session, places[i]), exact[i])) return true;
     return false;
 }
 
@@ -103,10 +100,10 @@ void engine_summary(const engine *e, size_t empty, double seconds) {
            stats.texts, blank, stats.tokens, stats.truncated_texts, stats.invalid_texts, seconds,
            seconds > 0 ? (double)stats.tokens / seconds : 0);
     if (!engine_is_approximate(e) || !(stats.total_exact_real > 0)) return;
-    remark("attention %s, values %s, ffn %s: multiply-adds done of the exact path's, real tokens: %.1f %% of the values', %.1f %% "
-           "of all",
+    remark("attention %s, values %s, ffn %s: multiply-adds done of the exact path's (attention %s), real tokens: %.1f %% of the "
+           "values', %.1f %% of all",
            fov_session_method(e->session, FOV_PLACE_ATTENTION), fov_session_method(e->session, FOV_PLACE_VALUES),
-           fov_session_method(e->session, FOV_PLACE_FFN),
+           fov_session_method(e->session, FOV_PLACE_FFN), fov_session_baseline(e->session),
            stats.values_exact_real > 0 ? 100 * stats.values_done_real / stats.values_exact_real : 100,
            100 * stats.total_done_real / stats.total_exact_real);
 }

@@ -9,9 +9,10 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { CHUNK = 1 << 16 };
+enum { CHUNK = 1 << 16, LINE_MOST = 1 << 28 };
 
 struct reader {
     int fd;
@@ -58,8 +59,25 @@ static int detect_xz(reader *r) {
     return r->xz ? 0 : complain_memory();
 }
 
+/* Whether two descriptions are of one regular file. */
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return S_ISREG(a->st_mode) && a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+static bool is_output(const reader *r) {
+    struct stat input, out;
+    return !fstat(r->fd, &input) && !fstat(STDOUT_FILENO, &out) && same_file(&input, &out);
+}
+
+int reader_spare(const reader *r, const char *path) {
+    struct stat input, out;
+    if (!path || fstat(r->fd, &input) || stat(path, &out) || !same_file(&input, &out)) return 0;
+    return complain(EXIT_USAGE, "--output: it would replace the input %s: give another name", path);
+}
+
 int reader_open(reader **out, const char *path, const char *hint) {
     bool standard = !path || !strcmp(path, "-");
+    if (path && !*path) return complain(EXIT_USAGE, "FILE: the name is empty: give one, or leave it out for standard input");
     reader *r = calloc(1, sizeof *r);
     if (!r) return complain_memory();
     r->name = standard ? "standard input" : path;
@@ -69,7 +87,7 @@ int reader_open(reader **out, const char *path, const char *hint) {
     if (!code) {
         r->terminal = isatty(r->fd);
         if (standard && r->terminal && hint) remark("%s", hint);
-        code = detect_xz(r);
+        code = is_output(r) ? complain(EXIT_USAGE, "%s: it is also the output: send that to another file", r->name) : detect_xz(r);
     }
     if (code) {
         reader_close(r);
@@ -97,12 +115,24 @@ size_t reader_number(const reader *r) {
     return r->number;
 }
 
+double reader_share(const reader *r) {
+    struct stat status;
+    if (fstat(r->fd, &status) || !S_ISREG(status.st_mode) || status.st_size <= 0) return 0;
+    off_t at = lseek(r->fd, 0, SEEK_CUR);
+    double held = r->xz ? 0 : (double)(r->end - r->start);
+    double share = ((double)at - held) / (double)status.st_size;
+    return at < 0 || share < 0 ? 0 : share > 1 ? 1 : share;
+}
+
 static int fill(reader *r) {
     if (r->start && r->room - r->end < CHUNK) {
         memmove(r->bytes, r->bytes + r->start, r->end - r->start);
         r->end -= r->start;
         r->start = 0;
     }
+    if (r->end - r->start > LINE_MOST)
+        return complain(EXIT_FAILED, "%s: line %zu: longer than %d MiB: is this a text file?", r->name, r->number + 1,
+                        LINE_MOST >> 20);
     if (r->room - r->end < CHUNK) {
         size_t room = r->room ? r->room * 2 : 2 * CHUNK;
         char *bytes = room > r->room ? realloc(r->bytes, room) : NULL;
@@ -112,7 +142,9 @@ static int fill(reader *r) {
     }
     const char *reason = NULL;
     long got = r->xz ? xz_read(r->xz, r->bytes + r->end, CHUNK, &reason) : pull(r, (unsigned char *)r->bytes + r->end, CHUNK);
-    if (got < 0) return complain(EXIT_FAILED, "%s: line %zu: %s", r->name, r->number + 1, reason ? reason : strerror(errno));
+    if (got < 0)
+        return complain(EXIT_FAILED, "%s: line %zu: %s%s", r->name, r->number + 1, reason ? reason : strerror(errno),
+                        reason ? "" : ": give a readable file");
     if (!got) r->ended = true;
     r->end += (size_t)got;
     return 0;

@@ -42,8 +42,8 @@ static int write_header(const npy_file *f, int final) {
     int used = snprintf(header + 10, sizeof header - 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), }", f->rows,
                         f->columns);
     if (!final)
-        used += snprintf(header + 10 + used, sizeof header - 10 - (size_t)used, " # foveate %016" PRIx64 " %016" PRIx64,
-                         f->settings, f->input);
+        used += snprintf(header + 10 + used, sizeof header - 10 - (size_t)used,
+                         " # foveate %016" PRIx64 " %016" PRIx64 " %016" PRIx64, f->settings, f->model, f->input);
     memcpy(header, "\x93NUMPY\x01\x00", 8);
     header[8] = (char)((NPY_HEADER - 10) & 0xff);
     header[9] = (char)((NPY_HEADER - 10) >> 8);
@@ -57,16 +57,20 @@ static int take_up(npy_file *f) {
     char header[NPY_HEADER + 1] = "";
     struct stat status;
     size_t rows, columns;
-    uint64_t settings, input;
+    uint64_t settings, model, input;
     if (fstat(f->fd, &status)) return output_failed(f->partial, errno);
     if (!status.st_size) return write_header(f, 0);
     ssize_t got = pread(f->fd, header, NPY_HEADER, 0);
     if (got != NPY_HEADER ||
-        sscanf(header + 10, "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), } # foveate %" SCNx64 " %" SCNx64, &rows,
-               &columns, &settings, &input) != 4)
+        sscanf(header + 10,
+               "{'descr': '<f4', 'fortran_order': False, 'shape': (%zu, %zu), } # foveate %" SCNx64 " %" SCNx64 " %" SCNx64, &rows,
+               &columns, &settings, &model, &input) != 5)
         return complain(EXIT_FAILED, "%s: not a partial result: remove it, or leave --resume out", f->partial);
     if (columns != f->columns || settings != f->settings)
         return complain(EXIT_FAILED, "%s: made with another model or other settings: use the same, or remove it", f->partial);
+    if (model != f->model)
+        return complain(EXIT_FAILED, "%s: the model's files have changed since its rows were made: bring them back, or remove it",
+                        f->partial);
     if (rows > (SIZE_MAX - NPY_HEADER) / sizeof(float) / columns)
         return complain(EXIT_FAILED, "%s: not a partial result: remove it, or leave --resume out", f->partial);
     f->rows = rows;
@@ -91,12 +95,27 @@ static int open_locked(npy_file *f) {
     return complain(EXIT_FAILED, "%s: another run is writing it: wait for it, or give another --output", f->partial);
 }
 
-int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, int resume) {
-    *f = (npy_file){
-        .fd = -1, .path = path, .columns = columns, .settings = settings, .input = NPY_HASH, .slot = -1, .keep_partial = resume};
+/* What an earlier run left is kept. */
+static int refuse_left(npy_file *f) {
+    struct stat status;
+    if (fstat(f->fd, &status)) return output_failed(f->partial, errno);
+    if (!status.st_size) return 0;
+    f->keep_partial = 1;
+    return complain(EXIT_FAILED, "%s: rows of an unfinished run are here: go on from them with --resume, or remove it", f->partial);
+}
+
+int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, uint64_t model, int resume) {
+    *f = (npy_file){.fd = -1,
+                    .path = path,
+                    .columns = columns,
+                    .settings = settings,
+                    .model = model,
+                    .input = NPY_HASH,
+                    .slot = -1,
+                    .keep_partial = resume};
     struct stat target;
     if (!stat(path, &target) && !S_ISREG(target.st_mode) && !S_ISDIR(target.st_mode))
-        return complain(EXIT_FAILED, "%s: not a plain file: an .npy file is renamed into place", path);
+        return complain(EXIT_FAILED, "%s: not a plain file: an .npy file is renamed into place: give another name", path);
     int code = output_probe(path);
     if (code) return code;
     size_t size = strlen(path) + sizeof ".partial";
@@ -105,9 +124,11 @@ int npy_open(npy_file *f, const char *path, size_t columns, uint64_t settings, i
     snprintf(f->partial, size, "%s.partial", path);
     code = open_locked(f);
     if (code) return code;
-    if (!resume && ftruncate(f->fd, 0)) return output_failed(f->partial, errno);
-    if (!resume) f->slot = output_guard(f->partial);
-    return resume ? take_up(f) : write_header(f, 0);
+    if (resume) return take_up(f);
+    code = refuse_left(f);
+    if (code) return code;
+    f->slot = output_guard(f->partial);
+    return write_header(f, 0);
 }
 
 int npy_append(npy_file *f, const float *rows, size_t count, uint64_t input) {

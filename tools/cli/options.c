@@ -25,7 +25,9 @@ static const struct {
       name_values}},
     {SHARED_METHODS,
      {"ffn", 0, OPTION_TEXT, SHARED(ffn), "METHOD", "exact", "how the feed-forward layer is computed", 0, 0, HINT_NAMES, name_ffn}},
-    {SHARED_RUN, {"dtype", 0, OPTION_TEXT, SHARED(dtype), "TYPE", "f32", "storage of the weights", 0, 0, HINT_NONE, 0}},
+    {SHARED_RUN,
+     {"dtype", 0, OPTION_TEXT, SHARED(dtype), "TYPE", "f32", "f32, bf16 or int8: how the layers' weights are held and multiplied",
+      0, 0, HINT_NONE, 0}},
     {SHARED_RUN,
      {"threads", 't', OPTION_NUMBER, SHARED(threads), "N", NULL, "threads [what this machine offers]", 1, 256, HINT_NONE, 0}},
     {SHARED_METHODS, {"seed", 0, OPTION_NUMBER, SHARED(seed), "N", "0", "seed of the random methods", 0, UINT64_MAX, HINT_NONE, 0}},
@@ -154,6 +156,16 @@ static int store(const option *o, const char *text, void *settings) {
     return 0;
 }
 
+/* A value given twice is a slip; a flag given twice says the same. */
+static int check_once(const command *c, const option *o, uint64_t *seen) {
+    size_t index = 0;
+    while (command_option(c, index) != o) index++;
+    const bool again = *seen >> index & 1;
+    *seen |= (uint64_t)1 << index;
+    if (!again || o->type == OPTION_FLAG || o->type == OPTION_LIST) return 0;
+    return complain(EXIT_USAGE, "--%s: given twice: leave one out", o->name);
+}
+
 static const option *find_long(const command *c, const char *name, size_t size) {
     const option *o;
     for (size_t i = 0; (o = command_option(c, i)); i++)
@@ -177,7 +189,7 @@ static int unknown_option(const command *c, const char *word, size_t size) {
 }
 
 /* One option at argv[*i]; *i moves on when the value is the next word. */
-static int parse_option(const command *c, int argc, char **argv, int *i, void *settings) {
+static int parse_option(const command *c, int argc, char **argv, int *i, void *settings, uint64_t *seen) {
     const char *word = argv[*i], *value = NULL;
     const option *o;
     if (word[1] == '-') {
@@ -200,7 +212,8 @@ static int parse_option(const command *c, int argc, char **argv, int *i, void *s
             return complain(EXIT_USAGE, "--%s: its value is missing: give --%s %s", o->name, o->name, o->meta ? o->meta : "NAME");
         value = argv[++*i];
     }
-    return store(o, value, settings);
+    const int code = check_once(c, o, seen);
+    return code ? code : store(o, value, settings);
 }
 
 static int too_many(const command *c, const char *extra) {
@@ -221,11 +234,12 @@ int settings_parse(const command *c, int argc, char **argv, void *settings) {
     shared->arguments = calloc((size_t)argc + 1, sizeof *shared->arguments);
     if (!shared->arguments) return complain_memory();
     bool options_end = false;
+    uint64_t seen = 0; /* a bit for each row of options */
     for (int i = 0; i < argc; i++) {
         if (!options_end && !strcmp(argv[i], "--")) {
             options_end = true;
         } else if (!options_end && argv[i][0] == '-' && argv[i][1]) {
-            int code = parse_option(c, argc, argv, &i, settings);
+            int code = parse_option(c, argc, argv, &i, settings, &seen);
             if (code) return code;
         } else if (shared->argument_count >= c->max_arguments) {
             return too_many(c, argv[i]);

@@ -26,7 +26,11 @@ static void remove_unfinished(int signal_number) {
 
 void output_prepare(void) {
     static const int ends[] = {SIGINT, SIGTERM, SIGHUP};
+    /* A closed standard stream must not become the next file that is opened: it is put where reading or writing fails. */
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) _exit(EXIT_FAILED);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* writes report it */
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
         struct sigaction old, action = {.sa_handler = remove_unfinished};
         sigemptyset(&action.sa_mask);
@@ -72,6 +76,11 @@ static char *folder_of(const char *path) {
     return folder;
 }
 
+static const char *last_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 int output_probe(const char *path) {
     struct stat target;
     char *folder = folder_of(path);
@@ -84,9 +93,17 @@ int output_probe(const char *path) {
 
 bool output_replaces(const char *path, const char *other) {
     struct stat a, b;
-    if (!other) return false;
-    if (stat(path, &a) || stat(other, &b)) return !strcmp(path, other);
-    return S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    if (!other || !*other) return false;
+    const bool absent = stat(path, &a) || stat(other, &b);
+    if (!absent) return S_ISREG(a.st_mode) && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    /* Neither need be there yet: one name in one folder, however that is written. */
+    const char *const names[2] = {last_name(path), last_name(other)};
+    char *folders[2] = {folder_of(path), folder_of(other)};
+    const bool same = !strcmp(names[0], names[1]) && folders[0] && folders[1] && !stat(folders[0], &a) && !stat(folders[1], &b) &&
+                      a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    free(folders[0]);
+    free(folders[1]);
+    return same || !strcmp(path, other);
 }
 
 int output_open(output *out, const char *path) {

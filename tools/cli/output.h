@@ -15,7 +15,8 @@ typedef struct output {
     int slot;         /* in the list of files removed on a signal, or -1 */
 } output;
 
-/* Ignore SIGPIPE (writes report it) and remove unfinished files on SIGINT, SIGTERM and SIGHUP. */
+/* Make closed standard streams fail, ignore SIGPIPE and SIGXFSZ (writes report them), and remove unfinished files on SIGINT,
+ * SIGTERM and SIGHUP. */
 void output_prepare(void);
 /* Whether a file could be put at path: an exit code (message printed) when its folder is missing or not writable, or a folder or
  * a read-only file is there. */

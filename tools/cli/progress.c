@@ -16,25 +16,35 @@ void progress_start(progress *p, const char *unit, bool quiet) {
     *p = (progress){.shown = !quiet && isatty(STDERR_FILENO), .unit = unit, .start = now, .last = now};
 }
 
-void progress_update(progress *p, size_t done, size_t total) {
+/* gone: the share of this run's work that is done; 0: unknown. */
+static void draw(progress *p, size_t done, size_t total, double gone) {
     double now = seconds_now(), spent = now - p->start;
     if (!p->shown || now - p->last < .1) return;
     p->last = now;
     p->drawn = true;
     double rate = spent > 0 ? (double)done / spent : 0;
-    fprintf(stderr, "\r\033[K%zu", done);
+    fprintf(stderr, "\r\033[K%zu", p->before + done);
     if (total) fprintf(stderr, " of %zu", total);
     fprintf(stderr, " %s, %.0f/s", p->unit, rate);
-    if (total > done && rate > 0) {
-        unsigned long left = (unsigned long)((double)(total - done) / rate);
+    if (gone > 0 && gone < 1) {
+        unsigned long left = (unsigned long)(spent * (1 - gone) / gone);
         fprintf(stderr, ", %lu:%02lu left", left / 60, left % 60);
     }
     fflush(stderr);
 }
 
+void progress_update(progress *p, size_t done, size_t total) {
+    draw(p, done, total, total ? (double)done / (double)total : 0);
+}
+
 int progress_callback(void *context, size_t done, size_t total) {
     progress *p = context;
-    progress_update(p, p->base + done, p->base ? 0 : total);
+    if (!p->stream) {
+        progress_update(p, p->base + done, p->base ? 0 : total);
+        return 0;
+    }
+    double share = total ? p->share + (p->next - p->share) * (double)done / (double)total : p->share;
+    draw(p, p->base + done, 0, (share - p->first) / (1 - p->first));
     return 0;
 }
 

@@ -10,7 +10,12 @@ typedef struct progress {
     bool drawn;
     const char *unit; /* "texts" */
     double start, last;
-    size_t base; /* done before the current call */
+    size_t base;   /* done before the current call */
+    size_t before; /* done by an earlier run: shown, but not in the rate */
+    /* A streamed input, whose texts are not counted: the share of its bytes read when the run began, before the current call and
+     * after it; all 0 (a pipe): no time left is shown. */
+    bool stream;
+    double first, share, next;
 } progress;
 
 /* Seconds of a monotonic clock. */

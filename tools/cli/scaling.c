@@ -22,6 +22,12 @@ static float normal(uint64_t *state) { /* Box and Muller; splitmix64 below */
     return (float)(sqrt(-2 * log(u[0])) * cos(6.283185307179586 * u[1]));
 }
 
+/* Whether two method strings name one method. */
+static bool same_name(const char *a, const char *b) {
+    const size_t size = strcspn(a, ":");
+    return size == strcspn(b, ":") && !memcmp(a, b, size);
+}
+
 static int add_methods(scaling *s, const char *const *methods, size_t count) {
     const fov_method_info *info;
     size_t known = 0, room;
@@ -36,7 +42,15 @@ static int add_methods(scaling *s, const char *const *methods, size_t count) {
     }
     for (size_t m = 0; m < s->count; m++)
         for (size_t i = 0; (info = fov_method_at(FOV_PLACE_ATTENTION, i)); i++)
-            if (!strncmp(info->name, s->methods[m].text, strcspn(s->methods[m].text, ":"))) s->methods[m].flags = info->flags;
+            if (same_name(info->name, s->methods[m].text)) s->methods[m].flags = info->flags;
+    for (size_t m = 0; m < s->count; m++) {
+        const unsigned flags = s->methods[m].flags;
+        size_t of = flags & FOV_METHOD_EXACT_LIMIT ? 0 : m;
+        for (size_t i = 1; i < m && of == m; i++)
+            if (flags & FOV_METHOD_RANDOM && same_name(s->methods[i].text, s->methods[m].text)) of = i;
+        s->methods[m].reference = of;
+        s->methods[of].is_reference = true;
+    }
     return 0;
 }
 
@@ -50,7 +64,7 @@ static fov_attention_problem problem_of(const scaling *s, size_t method, size_t 
                                    .q = s->q,
                                    .k = s->k,
                                    .v = s->v,
-                                   .y = method ? s->y : s->exact,
+                                   .y = s->methods[method].y ? s->methods[method].y : s->y,
                                    .threads = s->threads,
                                    .seed = s->seed};
 }
@@ -69,20 +83,24 @@ int scaling_open(scaling *s, const char *const *methods, size_t count) {
     }
     if (code) return code;
     const size_t floats = ((size_t)SCALING_FIRST << (s->lengths - 1)) * s->heads * s->head_size;
-    float **all[] = {&s->q, &s->k, &s->v, &s->y, &s->exact};
+    float **all[] = {&s->q, &s->k, &s->v, &s->y};
     uint64_t state = s->seed;
-    for (size_t i = 0; i < 5; i++) {
+    for (size_t i = 0; i < 4; i++) {
         *all[i] = calloc(floats, sizeof(float));
         if (!*all[i]) return complain_memory();
         for (size_t j = 0; i < 3 && j < floats; j++) (*all[i])[j] = normal(&state);
     }
+    for (size_t m = 0; m < s->count; m++)
+        if (s->methods[m].is_reference && !(s->methods[m].y = calloc(floats, sizeof(float)))) return complain_memory();
     return 0;
 }
 
-static double relative_error(const scaling *s, size_t length) {
+static double relative_error(const scaling *s, size_t method, size_t length) {
+    const scaling_method *m = &s->methods[method];
+    const float *exact = s->methods[m->reference].y, *y = m->y ? m->y : s->y;
     double apart = 0, size = 0;
     for (size_t i = 0; i < length * s->heads * s->head_size; i++) {
-        const double want = (double)s->exact[i], off = (double)s->y[i] - want;
+        const double want = (double)exact[i], off = (double)y[i] - want;
         apart += off * off;
         size += want * want;
     }
@@ -111,25 +129,42 @@ static int measure(scaling *s, size_t method, size_t at, void *workspace, size_t
     }
     point->measured = true;
     point->workspace = bytes;
-    const bool comparable = method && s->methods[method].flags & FOV_METHOD_EXACT_LIMIT && s->methods[0].points[at].measured;
-    point->error = comparable ? relative_error(s, (size_t)SCALING_FIRST << at) : NAN;
+    const size_t of = s->methods[method].reference;
+    const bool comparable = of != method && s->methods[of].points[at].measured;
+    point->error = comparable ? relative_error(s, method, (size_t)SCALING_FIRST << at) : NAN;
     return 0;
 }
 
 static int attempt(scaling *s, size_t method, size_t at) {
     scaling_method *m = &s->methods[method];
-    /* Twice the length takes at most about four times as long. */
-    if (at && m->points[at - 1].measured && 4 * m->points[at - 1].seconds > s->limit) m->stopped = true;
+    if (m->stopped) return 0;
+    m->stopped_at = (size_t)SCALING_FIRST << at;
+    if (!method && s->exact_length && m->stopped_at > s->exact_length)
+        m->stopped = "--exact-length says so";
+    else if (at && 4 * m->points[at - 1].seconds > s->limit) /* twice the length takes at most about four times as long */
+        m->stopped = "a pass could take longer than --time-limit";
     if (m->stopped) return 0;
     const fov_attention_problem p = problem_of(s, method, (size_t)SCALING_FIRST << at);
     fov_error error;
     size_t bytes;
     if (fov_attention_workspace(&p, &bytes, &error)) return complain_api(EXIT_FAILED, &error);
     void *workspace = bytes < SIZE_MAX - 64 ? aligned_alloc(64, (bytes + 63) / 64 * 64) : NULL;
-    if (!workspace) return complain_memory();
+    if (!workspace) {
+        m->stopped = "there is no memory for its workspace";
+        return 0;
+    }
     const int code = measure(s, method, at, workspace, bytes);
     free(workspace);
     return code;
+}
+
+double scaling_extrapolate(const scaling *s, size_t at) {
+    const scaling_method *dense = &s->methods[0];
+    if (dense->points[at].measured) return NAN;
+    size_t last = 0;
+    for (size_t i = 0; i < at; i++)
+        if (dense->points[i].measured) last = i;
+    return dense->points[last].measured ? dense->points[last].seconds * exp2(2 * (double)(at - last)) : NAN;
 }
 
 enum { SECONDS, PROCESSOR, WORKSPACE };
@@ -184,8 +219,9 @@ int scaling_run(scaling *s) {
 }
 
 void scaling_close(scaling *s) {
-    float *all[] = {s->q, s->k, s->v, s->y, s->exact};
-    for (size_t i = 0; i < 5; i++) free(all[i]);
+    float *all[] = {s->q, s->k, s->v, s->y};
+    for (size_t i = 0; i < 4; i++) free(all[i]);
+    for (size_t m = 0; m < s->count; m++) free(s->methods[m].y);
     free(s->methods);
     *s = (scaling){0};
 }

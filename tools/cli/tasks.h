@@ -50,5 +50,7 @@ typedef const char *(*label_names)(const void *context, size_t index);
 int dataset_read(dataset *data, const task *t, const char *path, const char *ids, label_names label, const void *context,
                  size_t limit);
 void dataset_free(dataset *data);
+/* The file of labels beside the task file `path`, in beside; "" when the task has none. 0 or an exit code (message printed). */
+int dataset_beside(const task *t, const char *path, char *beside, size_t size);
 
 #endif

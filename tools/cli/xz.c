@@ -25,17 +25,17 @@ xz_stream *xz_open(xz_pull pull, void *context) {
 static const char *reason_of(lzma_ret code) {
     switch (code) {
     case LZMA_MEM_ERROR:
-        return "out of memory while decompressing";
+        return "out of memory while decompressing: free some";
     case LZMA_FORMAT_ERROR:
-        return "not an .xz file";
+        return "not an .xz file: get the file again";
     case LZMA_OPTIONS_ERROR:
-        return "the .xz file uses options this liblzma does not know";
+        return "the .xz file uses options this liblzma does not know: decompress it first";
     case LZMA_DATA_ERROR:
         return "the .xz data is damaged: get the file again";
     case LZMA_BUF_ERROR:
         return "the .xz file is cut short: get the file again";
     default:
-        return "the .xz file cannot be decompressed";
+        return "the .xz file cannot be decompressed: get the file again";
     }
 }
 
@@ -48,7 +48,7 @@ long xz_read(xz_stream *stream, char *buffer, size_t size, const char **reason) 
         if (!lzma->avail_in) {
             long got = stream->pull(stream->context, stream->input, sizeof stream->input);
             if (got < 0) {
-                *reason = "cannot be read";
+                *reason = "the .xz file cannot be read: give a readable file";
                 return -1;
             }
             lzma->next_in = stream->input;

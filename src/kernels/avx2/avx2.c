@@ -43,7 +43,8 @@ static float fma_loop_avx2(uint64_t iterations, uint64_t *flops_per_iteration) {
 
 const fov_kernels fov_tier_avx2 = {
     .name = "avx2",
-    .gemm_mr = 6,
+    .gemm_mr = {6, 4, 4},
+    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .pack_t = fov_pack_t_avx2,
     .pack_n = fov_pack_n_avx2,
     .gemm_block = fov_gemm_block_avx2,
@@ -60,5 +61,6 @@ const fov_kernels fov_tier_avx2 = {
     .exp = fov_exp_avx2,
     .from_f16 = from_f16_avx2,
     .from_bf16 = from_bf16_avx2,
-    .fma_loop = fma_loop_avx2,
+    .to_bf16 = fov_to_bf16_avx2,
+    .fma_loop = {fma_loop_avx2, fma_loop_avx2, fma_loop_avx2},
 };

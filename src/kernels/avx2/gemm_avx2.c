@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx2/gemm_avx2.h"
 
 enum { ROWS = 6, HALF = FOV_PANEL / 2, AHEAD = 16 /* rows of W prefetched */ };
 
@@ -19,7 +20,7 @@ static __m256 activate(fov_activation act, __m256 v) {
 }
 
 /* Bias, activation and residual of finished sums. */
-static void finish(const fov_tile *t) {
+void fov_finish_f32_avx2(const fov_tile *t) {
     const fov_gemm *g = t->gemm;
     const size_t j0 = t->panel * FOV_PANEL, columns = g->m - j0 < FOV_PANEL ? g->m - j0 : FOV_PANEL;
     for (size_t c = 0; c < columns; c += 8) {
@@ -80,10 +81,12 @@ TILE(6)
 static void tile(const fov_tile *t) {
     static void (*const tiles[ROWS])(const fov_tile *t) = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6};
     tiles[t->rows - 1](t);
-    if (t->last) finish(t);
+    if (t->last) fov_finish_f32_avx2(t);
 }
 
 void fov_gemm_block_avx2(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
                          float *scratch) {
-    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, ROWS, tile);
+    static const fov_tiles f32 = {ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile, NULL, NULL};
+    static const fov_tiles *const tiles[FOV_TYPES] = {&f32, &fov_tiles_bf16_avx2, &fov_tiles_int8_avx2};
+    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);
 }

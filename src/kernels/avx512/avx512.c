@@ -1,15 +1,16 @@
 /* avx512.c: the table of the avx512 tier, conversions and the yardstick loop. */
 #include "kernels/avx512/avx512.h"
+#include "kernels/avx2/avx2.h"
 #include "kernels/tiers.h"
 
-static void from_f16_avx512(const uint16_t *x, float *y, size_t count) {
+void fov_from_f16_avx512(const uint16_t *x, float *y, size_t count) {
     for (size_t i = 0; i < count; i += 16) {
         const __mmask16 mask = fov_mask16(count - i);
         _mm512_mask_storeu_ps(y + i, mask, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, x + i)));
     }
 }
 
-static void from_bf16_avx512(const uint16_t *x, float *y, size_t count) {
+void fov_from_bf16_avx512(const uint16_t *x, float *y, size_t count) {
     for (size_t i = 0; i < count; i += 16) {
         const __mmask16 mask = fov_mask16(count - i);
         const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x + i));
@@ -17,7 +18,7 @@ static void from_bf16_avx512(const uint16_t *x, float *y, size_t count) {
     }
 }
 
-static float fma_loop_avx512(uint64_t iterations, uint64_t *flops_per_iteration) {
+float fov_fma_loop_avx512(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };
     const __m512 half = _mm512_set1_ps(0.5f), one = _mm512_set1_ps(1.0f);
     __m512 acc[CHAINS];
@@ -36,22 +37,10 @@ static float fma_loop_avx512(uint64_t iterations, uint64_t *flops_per_iteration)
 
 const fov_kernels fov_tier_avx512 = {
     .name = "avx512",
-    .gemm_mr = 14,
-    .pack_t = fov_pack_t_avx512,
-    .pack_n = fov_pack_n_avx512,
+    FOV_AVX512_SLOTS,
+    .gemm_mr = {14, 12, 12},
+    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .gemm_block = fov_gemm_block_avx512,
-    .sampled = fov_sampled_avx512,
-    .gather = fov_gather_avx512,
-    .dots = fov_dots_avx512,
-    .score_i8 = fov_score_i8_avx512,
-    .above = fov_above_avx512,
-    .keep_largest = fov_keep_largest_avx512,
-    .softmax = fov_softmax_avx512,
-    .softmax_tile = fov_softmax_tile_avx512,
-    .layernorm = fov_layernorm_avx512,
-    .gelu = fov_gelu_avx512,
-    .exp = fov_exp_avx512,
-    .from_f16 = from_f16_avx512,
-    .from_bf16 = from_bf16_avx512,
-    .fma_loop = fma_loop_avx512,
+    .score_i8 = fov_score_i8_avx2, /* vpdpbusd comes with avx512vnni */
+    .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_fma_loop_avx512},
 };

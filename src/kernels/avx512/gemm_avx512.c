@@ -1,9 +1,9 @@
-/* gemm_avx512.c: the register tile of the avx512 gemm: up to 14 rows x 32 columns, 28 sums, 2 registers of W and 1 broadcast. */
+/* gemm_avx512.c: the gemms of the avx512 tier. int8 and bf16 have no instructions of their own there. Also the epilogues and
+ * conversions of the tiers above. */
 #include <math.h>
+#include <string.h>
 
-#include "kernels/avx512/avx512.h"
-
-enum { ROWS = 14 };
+#include "kernels/avx512/tile_avx512.h"
 
 static inline __m512 activate(fov_activation act, __m512 v) {
     if (act == FOV_ACT_GELU) return fov_gelu16(v);
@@ -17,31 +17,36 @@ static inline __m512 activate(fov_activation act, __m512 v) {
     return v;
 }
 
-/* The lines of Y a finished tile will write, asked for while the tile is computed. */
-static void prefetch_y(const fov_tile *t) {
-    const fov_gemm *g = t->gemm;
-    for (size_t i = 0; i < t->rows; i++) {
-        const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
-        const float *y = g->y + to * g->ldy + t->panel * FOV_PANEL;
-        __builtin_prefetch(y, 1, 2);
-        __builtin_prefetch(y + 16, 1, 2);
-    }
-}
-
-/* Bias, activation and residual of finished sums. */
-static void finish(const fov_tile *t) {
+/* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
+__attribute__((always_inline)) static inline void finish(const fov_tile *t, const bool int8) {
     const fov_gemm *g = t->gemm;
     const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
     const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
-    __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0;
+    __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0, scale0 = bias0, scale1 = bias0;
+    __m512i w_sum0 = _mm512_setzero_si512(), w_sum1 = w_sum0;
     if (g->bias) {
         bias0 = _mm512_maskz_loadu_ps(low, g->bias + j);
         bias1 = _mm512_maskz_loadu_ps(high, g->bias + j + 16);
     }
+    if (int8) {
+        scale0 = _mm512_maskz_loadu_ps(low, g->w_scale + j);
+        scale1 = _mm512_maskz_loadu_ps(high, g->w_scale + j + 16);
+        w_sum0 = _mm512_maskz_loadu_epi32(low, g->w_sum + j);
+        w_sum1 = _mm512_maskz_loadu_epi32(high, g->w_sum + j + 16);
+    }
     for (size_t i = 0; i < t->rows; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
+        const float *sum = t->sum + i * FOV_PANEL;
         float *y = g->y + to * g->ldy + j;
-        __m512 v0 = _mm512_load_ps(t->sum + i * FOV_PANEL), v1 = _mm512_load_ps(t->sum + i * FOV_PANEL + 16);
+        __m512 v0 = _mm512_load_ps(sum), v1 = _mm512_load_ps(sum + 16);
+        if (int8) {
+            const __m512i zero = _mm512_set1_epi32(t->quant[i].zero);
+            const __m512 scale = _mm512_set1_ps(t->quant[i].scale);
+            const __m512i q0 = _mm512_sub_epi32(_mm512_castps_si512(v0), _mm512_mullo_epi32(zero, w_sum0));
+            const __m512i q1 = _mm512_sub_epi32(_mm512_castps_si512(v1), _mm512_mullo_epi32(zero, w_sum1));
+            v0 = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), _mm512_mul_ps(scale, scale0));
+            v1 = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), _mm512_mul_ps(scale, scale1));
+        }
         v0 = activate(g->act, _mm512_add_ps(v0, bias0));
         v1 = activate(g->act, _mm512_add_ps(v1, bias1));
         if (g->residual) {
@@ -54,65 +59,69 @@ static void finish(const fov_tile *t) {
     }
 }
 
-__attribute__((always_inline)) static inline void tile_rows(const fov_tile *t, const size_t rows) {
-    __m512 acc[ROWS][2];
-    FOV_UNROLL
-    for (size_t i = 0; i < rows; i++) acc[i][0] = acc[i][1] = _mm512_setzero_ps();
-    const size_t ahead = (rows <= 2 ? 32 : 16) * FOV_PANEL; /* of W; measured: few rows outrun 16 */
-    const float *a = t->a, *b = t->b;
-    for (size_t k = t->k; k; k--) {
-        const __m512 b0 = _mm512_load_ps(b), b1 = _mm512_load_ps(b + 16);
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
-        FOV_UNROLL
-        for (size_t i = 0; i < rows; i++) {
-            const __m512 x = _mm512_set1_ps(a[i * FOV_TILE_STRIDE]);
-            acc[i][0] = _mm512_fmadd_ps(x, b0, acc[i][0]);
-            acc[i][1] = _mm512_fmadd_ps(x, b1, acc[i][1]);
-        }
-        a++;
-        b += FOV_PANEL;
-    }
-    FOV_UNROLL
-    for (size_t i = 0; i < rows; i++) {
-        float *sum = t->sum + i * FOV_PANEL;
-        if (!t->first) {
-            acc[i][0] = _mm512_add_ps(_mm512_load_ps(sum), acc[i][0]);
-            acc[i][1] = _mm512_add_ps(_mm512_load_ps(sum + 16), acc[i][1]);
-        }
-        _mm512_store_ps(sum, acc[i][0]);
-        _mm512_store_ps(sum + 16, acc[i][1]);
+void fov_finish_f32_avx512(const fov_tile *t) {
+    finish(t, false);
+}
+
+void fov_finish_int8_avx512(const fov_tile *t) {
+    finish(t, true);
+}
+
+/* To nearest, ties to even; a NaN keeps its upper half, made quiet. */
+static __m256i to_bf16(__m512 x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i y = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    y = _mm512_mask_or_epi32(y, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
+    return _mm512_cvtepi32_epi16(y);
+}
+
+void fov_to_bf16_avx512(const float *x, uint16_t *y, size_t count) {
+    for (size_t i = 0; i < count; i += 16) {
+        const __mmask16 mask = fov_mask16(count - i);
+        _mm256_mask_storeu_epi16(y + i, mask, to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
     }
 }
 
-#define TILE(r)                                                                                                                    \
-    static void tile_##r(const fov_tile *t) {                                                                                      \
-        tile_rows(t, r);                                                                                                           \
+void fov_pack_bf16_avx512(const float *x, size_t k, const fov_quant *quant, float *words) {
+    (void)quant;
+    char *to = (char *)words;
+    size_t i = 0;
+    for (; i + 16 <= k; i += 16) _mm256_storeu_si256((__m256i *)(void *)(to + 2 * i), to_bf16(_mm512_loadu_ps(x + i)));
+    if (i == k) return;
+    const __mmask16 mask = fov_mask16(k - i);
+    _mm256_mask_storeu_epi16(to + 2 * i, fov_mask16((k - i + 1) / 2 * 2), to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
+}
+
+void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {
+    __m512 low = _mm512_setzero_ps(), high = low, finite = low;
+    for (size_t i = 0; i < k; i += 16) {
+        const __m512 v = fov_load16(x + i, k - i);
+        low = _mm512_min_ps(v, low); /* the second where v is NaN */
+        high = _mm512_max_ps(v, high);
+        finite = _mm512_fmadd_ps(v, _mm512_setzero_ps(), finite); /* NaN where v is not finite */
     }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-
-static void tile(const fov_tile *t) {
-    static void (*const tiles[ROWS])(const fov_tile *t) = {tile_1, tile_2, tile_3,  tile_4,  tile_5,  tile_6,  tile_7,
-                                                           tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14};
-    if (t->last) prefetch_y(t);
-    tiles[t->rows - 1](t);
-    if (t->last) finish(t);
+    *quant = fov_quant_of(_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high), !_mm512_cmp_ps_mask(finite, finite, _CMP_UNORD_Q));
 }
 
-void fov_gemm_block_avx512(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                           float *scratch) {
-    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, ROWS, tile);
+/* u = clamp(round(x inverse) + zero, 0, 255). */
+void fov_pack_int8_avx512(const float *x, size_t k, const fov_quant *quant, float *words) {
+    const __m512 inverse = _mm512_set1_ps(quant->inverse);
+    const __m512i zero = _mm512_set1_epi32(quant->zero), none = _mm512_setzero_si512();
+    char *to = (char *)words;
+    for (size_t i = 0; i < k; i += 16) {
+        const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(fov_load16(x + i, k - i), inverse)), zero);
+        const __m128i u = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, none));
+        if (k - i >= 16)
+            _mm_storeu_si128((__m128i *)(void *)(to + i), u);
+        else
+            _mm_mask_storeu_epi8(to + i, fov_mask16((k - i + 3) / 4 * 4), u);
+    }
 }
+
+FOV_TILES_14(f32_avx512, FOV_MULTIPLY_F32, fov_finish_f32_avx512, NULL, NULL)
+FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, NULL, fov_pack_bf16_avx512)
+FOV_TILES_12(int8_avx512, FOV_MULTIPLY_INT8_SPLIT, fov_finish_int8_avx512, fov_measure_int8_avx512, fov_pack_int8_avx512)
+
+FOV_GEMM_BLOCK(avx512, f32_avx512, bf16_avx512, int8_avx512)

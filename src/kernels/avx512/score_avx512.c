@@ -1,6 +1,4 @@
-/* score_avx512.c: scores of chosen keys, and which way the scores in 8 bits go: not every processor of the tier has VNNI. */
-#include "core/cpu.h"
-#include "kernels/avx2/avx2.h"
+/* score_avx512.c: scores of chosen keys. */
 #include "kernels/avx512/avx512.h"
 
 /* Lane l of the result: the sum of v[l], each by the same tree. v is used up. */
@@ -37,11 +35,4 @@ void fov_dots_avx512(const float *x, const uint32_t *index, size_t n, const floa
         }
         fov_store16(y + i, n - i, sums16(sum));
     }
-}
-
-void fov_score_i8_avx512(const fov_score_i8 *s) {
-    if (fov_cpu_get()->avx512_vnni)
-        fov_score_i8_vnni(s);
-    else
-        fov_score_i8_avx2(s);
 }

@@ -1,4 +1,4 @@
-/* gemm_ref.c: packing, gemm and the sampled value projection in plain C. */
+/* gemm_ref.c: packing, the gemm of every type and the sampled value projection in plain C. */
 #include "kernels/ref/ref.h"
 
 void fov_pack_t_ref(const float *w, size_t ldw, size_t m, size_t k, float *packed) {
@@ -31,7 +31,7 @@ static void epilogue(const fov_tile *t, size_t row, const float *sum) {
     }
 }
 
-static void tile_ref(const fov_tile *t) {
+static void tile_f32(const fov_tile *t) {
     for (size_t i = 0; i < t->rows; i++) {
         const float *a = t->a + i * FOV_TILE_STRIDE;
         float acc[FOV_PANEL] = {0}, *sum = t->sum + i * FOV_PANEL;
@@ -42,8 +42,101 @@ static void tile_ref(const fov_tile *t) {
     }
 }
 
+/* A word of two bf16: acc += lower lower, then upper upper. */
+static void tile_bf16(const fov_tile *t) {
+    for (size_t i = 0; i < t->rows; i++) {
+        const float *a = t->a + i * FOV_TILE_STRIDE;
+        float acc[FOV_PANEL] = {0}, *sum = t->sum + i * FOV_PANEL;
+        for (size_t k = 0; k < t->k; k++) {
+            const uint32_t x = fov_float_bits(a[k]);
+            for (size_t j = 0; j < FOV_PANEL; j++) {
+                const uint32_t w = fov_float_bits(t->b[k * FOV_PANEL + j]);
+                acc[j] += fov_bits_float(x << 16) * fov_bits_float(w << 16);
+                acc[j] += fov_bits_float(x & 0xffff0000u) * fov_bits_float(w & 0xffff0000u);
+            }
+        }
+        for (size_t j = 0; j < FOV_PANEL; j++) sum[j] = t->first ? acc[j] : sum[j] + acc[j];
+        if (t->last) epilogue(t, t->row + i, sum);
+    }
+}
+
+static void dequantize_row(const fov_tile *t, size_t row) {
+    const fov_gemm *g = t->gemm;
+    const size_t j0 = t->panel * FOV_PANEL, columns = g->m - j0 < FOV_PANEL ? g->m - j0 : FOV_PANEL;
+    const fov_quant quant = t->quant[row];
+    float *sum = t->sum + row * FOV_PANEL;
+    for (size_t j = 0; j < columns; j++) {
+        const int32_t q = (int32_t)fov_float_bits(sum[j]) - quant.zero * g->w_sum[j0 + j];
+        sum[j] = (float)q * (quant.scale * g->w_scale[j0 + j]);
+    }
+}
+
+static void tile_int8(const fov_tile *t) {
+    for (size_t i = 0; i < t->rows; i++) {
+        int32_t acc[FOV_PANEL];
+        float *sum = t->sum + i * FOV_PANEL;
+        if (t->first)
+            memset(acc, 0, sizeof acc);
+        else
+            memcpy(acc, sum, sizeof acc);
+        for (size_t k = 0; k < t->k; k++) {
+            uint8_t x[4];
+            memcpy(x, t->a + i * FOV_TILE_STRIDE + k, sizeof x);
+            for (size_t j = 0; j < FOV_PANEL; j++) {
+                int8_t w[4];
+                memcpy(w, t->b + k * FOV_PANEL + j, sizeof w);
+                acc[j] += x[0] * w[0] + x[1] * w[1] + x[2] * w[2] + x[3] * w[3];
+            }
+        }
+        memcpy(sum, acc, sizeof acc);
+        if (!t->last) continue;
+        dequantize_row(t, i);
+        epilogue(t, t->row + i, sum);
+    }
+}
+
+void fov_to_bf16_ref(const float *x, uint16_t *y, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bits = fov_float_bits(x[i]);
+        if ((bits & 0x7fffffffu) > 0x7f800000u)
+            y[i] = (uint16_t)(bits >> 16 | 0x40u); /* a quiet NaN */
+        else
+            y[i] = (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+    }
+}
+
+static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *words) {
+    (void)quant;
+    if (k % 2) words[k / 2] = 0;
+    fov_to_bf16_ref(x, (uint16_t *)(void *)words, k);
+}
+
+static void measure_int8(const float *x, size_t k, fov_quant *quant) {
+    float low = 0, high = 0, finite = 0;
+    for (size_t i = 0; i < k; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+        finite += 0 * x[i]; /* NaN where x is not finite */
+    }
+    *quant = fov_quant_of(low, high, finite == 0);
+}
+
+static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *words) {
+    uint8_t *u = (uint8_t *)(void *)words;
+    if (k % 4) words[k / 4] = 0;
+    for (size_t i = 0; i < k; i++) {
+        const float q = quant->inverse > 0 ? rintf(x[i] * quant->inverse) + (float)quant->zero : 0;
+        u[i] = (uint8_t)(q < 0 ? 0 : q > 255 ? 255 : q);
+    }
+}
+
 void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
-    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, FOV_REF_ROWS, tile_ref);
+    static const fov_tiles tiles[FOV_TYPES] = {
+        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_f32, NULL, NULL},
+        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_bf16, NULL, pack_bf16},
+        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_int8, measure_int8, pack_int8},
+    };
+    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, &tiles[g->type]);
 }
 
 void fov_sampled_ref(const fov_sampled *s) {

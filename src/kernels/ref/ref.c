@@ -39,7 +39,8 @@ static float fma_loop_ref(uint64_t iterations, uint64_t *flops_per_iteration) {
 
 const fov_kernels fov_tier_ref = {
     .name = "ref",
-    .gemm_mr = FOV_REF_ROWS,
+    .gemm_mr = {FOV_REF_ROWS, FOV_REF_ROWS, FOV_REF_ROWS},
+    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .pack_t = fov_pack_t_ref,
     .pack_n = fov_pack_n_ref,
     .gemm_block = fov_gemm_block_ref,
@@ -56,5 +57,6 @@ const fov_kernels fov_tier_ref = {
     .exp = fov_exp_ref,
     .from_f16 = from_f16_ref,
     .from_bf16 = from_bf16_ref,
-    .fma_loop = fma_loop_ref,
+    .to_bf16 = fov_to_bf16_ref,
+    .fma_loop = {fma_loop_ref, fma_loop_ref, fma_loop_ref}, /* its bf16 and int8 are f32's work */
 };

@@ -15,6 +15,12 @@ static inline float fov_bits_float(uint32_t bits) {
     return value;
 }
 
+static inline uint32_t fov_float_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 /* x Phi(x) by erfc, which keeps its relative precision where x is negative; below -15 it rounds to zero. */
 static inline float fov_gelu1(float x) {
     return x < -15.0f ? -0.0f : x * (0.5f * erfcf(-0.70710678f * x));
@@ -37,6 +43,7 @@ static inline float fov_activate(fov_activation act, float x) {
 void fov_pack_t_ref(const float *w, size_t ldw, size_t m, size_t k, float *packed);
 void fov_pack_n_ref(const float *w, size_t ldw, size_t k, size_t m, float *packed);
 void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
+void fov_to_bf16_ref(const float *x, uint16_t *y, size_t count);
 void fov_sampled_ref(const fov_sampled *s);
 void fov_gather_ref(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
 void fov_dots_ref(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);

@@ -1,0 +1,163 @@
+/* amx.c: the tier amx: avx512bf16 with tile registers for bf16 and int8 (Intel Xeon from 2023). A register tile of 32 rows x 32
+ * columns is four tiles of sums; per 16 words of K two tiles of X and two of W are loaded for four products. Rows are what the
+ * tile's configuration says, so no row is computed or written that is not there. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "kernels/avx512/tile_avx512.h"
+#include "kernels/tiers.h"
+
+enum {
+    ROWS = 32,
+    BLOCK = 640, /* rows packed at a time: W comes from L3, at some 10 GB/s a core */
+    TILE_ROWS = 16,
+    TILE_WORDS = 16,
+    STRIDE_X = FOV_TILE_STRIDE * sizeof(float),
+    STRIDE_PANEL = FOV_PANEL * sizeof(float)
+};
+
+/* What ldtilecfg reads (palette 1). */
+typedef struct tile_config {
+    uint8_t palette, start_row, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_config;
+
+/* Tiles 0 1 2 3: sums of upper left, upper right, lower left, lower right; 4 5: X, upper and lower; 6 7: W, left and right. */
+static void configure(size_t rows) {
+    const uint8_t upper = (uint8_t)(rows < TILE_ROWS ? rows : TILE_ROWS), lower = (uint8_t)(rows - upper);
+    const uint8_t low = lower ? lower : 1;
+    const tile_config config = {.palette = 1,
+                                .row_bytes = {64, 64, 64, 64, 64, 64, 64, 64},
+                                .rows = {upper, upper, low, low, upper, low, TILE_WORDS, TILE_WORDS}};
+    _tile_loadconfig(&config);
+}
+
+#define MULTIPLY_STEP(product, two, a, b)                                                                                          \
+    do {                                                                                                                           \
+        _tile_loadd(4, a, STRIDE_X);                                                                                               \
+        _tile_loadd(6, b, STRIDE_PANEL);                                                                                           \
+        _tile_loadd(7, (b) + TILE_WORDS, STRIDE_PANEL);                                                                            \
+        product(0, 4, 6);                                                                                                          \
+        product(1, 4, 7);                                                                                                          \
+        if (two) {                                                                                                                 \
+            _tile_loadd(5, (a) + TILE_ROWS * FOV_TILE_STRIDE, STRIDE_X);                                                           \
+            product(2, 5, 6);                                                                                                      \
+            product(3, 5, 7);                                                                                                      \
+        }                                                                                                                          \
+    } while (0)
+
+/* The last words of K, fewer than a tile has: copies padded with zeros. */
+typedef struct tail {
+    _Alignas(64) float x[ROWS * FOV_TILE_STRIDE], w[TILE_WORDS * FOV_PANEL];
+} tail;
+
+static void make_tail(tail *t, const fov_tile *tile, size_t whole) {
+    const size_t left = tile->k - whole;
+    memset(t->w, 0, sizeof t->w);
+    memcpy(t->w, tile->b + whole * FOV_PANEL, left * FOV_PANEL * sizeof(float));
+    for (size_t i = 0; i < tile->rows; i++) {
+        memset(t->x + i * FOV_TILE_STRIDE, 0, TILE_WORDS * sizeof(float));
+        memcpy(t->x + i * FOV_TILE_STRIDE, tile->a + i * FOV_TILE_STRIDE + whole, left * sizeof(float));
+    }
+    __asm__ volatile("" ::: "memory"); /* gcc's tile loads do not say that they read */
+}
+
+#define TILE_BODY(t, product)                                                                                                      \
+    do {                                                                                                                           \
+        const bool two = (t)->rows > TILE_ROWS;                                                                                    \
+        float *lower = (t)->sum + TILE_ROWS * FOV_PANEL;                                                                           \
+        if ((t)->rows < ROWS) configure((t)->rows);                                                                                \
+        if ((t)->first) {                                                                                                          \
+            _tile_zero(0);                                                                                                         \
+            _tile_zero(1);                                                                                                         \
+            _tile_zero(2);                                                                                                         \
+            _tile_zero(3);                                                                                                         \
+        } else {                                                                                                                   \
+            _tile_loadd(0, (t)->sum, STRIDE_PANEL);                                                                                \
+            _tile_loadd(1, (t)->sum + TILE_WORDS, STRIDE_PANEL);                                                                   \
+            if (two) {                                                                                                             \
+                _tile_loadd(2, lower, STRIDE_PANEL);                                                                               \
+                _tile_loadd(3, lower + TILE_WORDS, STRIDE_PANEL);                                                                  \
+            }                                                                                                                      \
+        }                                                                                                                          \
+        size_t k = 0;                                                                                                              \
+        const float *a = (t)->a, *b = (t)->b;                                                                                      \
+        for (; k + TILE_WORDS <= (t)->k; k += TILE_WORDS) {                                                                        \
+            MULTIPLY_STEP(product, two, a, b);                                                                                     \
+            a += TILE_WORDS;                                                                                                       \
+            b += TILE_WORDS * FOV_PANEL;                                                                                           \
+        }                                                                                                                          \
+        if (k < (t)->k) {                                                                                                          \
+            tail rest;                                                                                                             \
+            make_tail(&rest, t, k);                                                                                                \
+            MULTIPLY_STEP(product, two, rest.x, rest.w);                                                                           \
+        }                                                                                                                          \
+        _tile_stored(0, (t)->sum, STRIDE_PANEL);                                                                                   \
+        _tile_stored(1, (t)->sum + TILE_WORDS, STRIDE_PANEL);                                                                      \
+        if (two) {                                                                                                                 \
+            _tile_stored(2, lower, STRIDE_PANEL);                                                                                  \
+            _tile_stored(3, lower + TILE_WORDS, STRIDE_PANEL);                                                                     \
+        }                                                                                                                          \
+        if ((t)->rows < ROWS) configure(ROWS); /* as the next tile expects; it costs hundreds of cycles */                         \
+    } while (0)
+
+static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *words) {
+    (void)quant;
+    char *to = (char *)words;
+    for (size_t i = 0; i < k; i += 32) {
+        const size_t left = k - i;
+        const __m512 low = fov_load16(x + i, left), high = left > 16 ? fov_load16(x + i + 16, left - 16) : _mm512_setzero_ps();
+        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(high, low);
+        _mm512_mask_storeu_epi32(to + 2 * i, fov_mask16((left + 1) / 2), y);
+    }
+}
+
+static void tile_bf16(const fov_tile *t) {
+    TILE_BODY(t, _tile_dpbf16ps);
+    if (t->last) fov_finish_f32_avx512(t);
+}
+
+static void tile_int8(const fov_tile *t) {
+    TILE_BODY(t, _tile_dpbusd);
+    if (t->last) fov_finish_int8_avx512(t);
+}
+
+static void gemm_block(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
+    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, pack_bf16};
+    static const fov_tiles int8 = {
+        ROWS, 10 * ROWS, FOV_GEMM_KC / 2, true, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512};
+    static const fov_tiles *const tiles[FOV_TYPES] = {&fov_tiles_f32_avx512, &bf16, &int8};
+    if (g->type != FOV_TYPE_F32) configure(ROWS);
+    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);
+    if (g->type != FOV_TYPE_F32) _tile_release();
+}
+
+/* Four independent sums: what the tile unit needs to be busy. */
+#define LOOP(name, product, values)                                                                                                \
+    static float name(uint64_t iterations, uint64_t *flops_per_iteration) {                                                        \
+        configure(ROWS);                                                                                                           \
+        for (uint64_t n = 0; n < iterations; n++) {                                                                                \
+            product(0, 4, 6);                                                                                                      \
+            product(1, 4, 7);                                                                                                      \
+            product(2, 5, 6);                                                                                                      \
+            product(3, 5, 7);                                                                                                      \
+        }                                                                                                                          \
+        float sums[TILE_ROWS * TILE_WORDS];                                                                                        \
+        _tile_stored(0, sums, TILE_WORDS * sizeof(float));                                                                         \
+        _tile_release();                                                                                                           \
+        *flops_per_iteration = 2 * 4 * TILE_ROWS * TILE_WORDS * TILE_WORDS * (values);                                             \
+        return sums[0];                                                                                                            \
+    }
+LOOP(loop_bf16, _tile_dpbf16ps, 2)
+LOOP(loop_int8, _tile_dpbusd, 4)
+
+const fov_kernels fov_tier_amx = {
+    .name = "amx",
+    FOV_AVX512_SLOTS,
+    .gemm_mr = {14, ROWS, ROWS},
+    .gemm_rows = {FOV_GEMM_ROWS, BLOCK, BLOCK},
+    .gemm_block = gemm_block,
+    .score_i8 = fov_score_i8_vnni,
+    .fma_loop = {fov_fma_loop_avx512, loop_bf16, loop_int8},
+};

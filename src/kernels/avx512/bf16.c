@@ -1,0 +1,36 @@
+/* bf16.c: the tier avx512bf16: avx512vnni with vdpbf16ps (Intel from 2020, AMD from Zen 4). */
+#include <string.h>
+
+#include "kernels/avx512/tile_avx512.h"
+#include "kernels/tiers.h"
+
+FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, NULL, fov_pack_bf16_avx512)
+
+static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
+    enum { CHAINS = 14 };
+    const __m512bh half = (__m512bh)_mm512_set1_epi32(0x3f003f00); /* .5, .5 */
+    __m512 acc[CHAINS];
+    FOV_UNROLL
+    for (size_t i = 0; i < CHAINS; i++) acc[i] = _mm512_set1_ps((float)i);
+    for (uint64_t n = 0; n < iterations; n++) {
+        FOV_UNROLL
+        for (size_t i = 0; i < CHAINS; i++) acc[i] = _mm512_dpbf16_ps(acc[i], half, half);
+    }
+    __m512 total = _mm512_setzero_ps();
+    FOV_UNROLL
+    for (size_t i = 0; i < CHAINS; i++) total = _mm512_add_ps(total, acc[i]);
+    *flops_per_iteration = 2 * 32 * CHAINS;
+    return _mm512_reduce_add_ps(total);
+}
+
+static FOV_GEMM_BLOCK(bf16, f32_avx512, bf16_dot, int8_vnni)
+
+    const fov_kernels fov_tier_avx512bf16 = {
+        .name = "avx512bf16",
+        FOV_AVX512_SLOTS,
+        .gemm_mr = {14, 14, 14},
+        .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
+        .gemm_block = fov_gemm_block_bf16,
+        .score_i8 = fov_score_i8_vnni,
+        .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
+};

@@ -1,0 +1,36 @@
+/* vnni.c: the tier avx512vnni: avx512 with vpdpbusd for int8 (Intel from 2019, AMD from Zen 4). */
+#include <string.h>
+
+#include "kernels/avx512/tile_avx512.h"
+#include "kernels/tiers.h"
+
+FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_avx512, fov_measure_int8_avx512, fov_pack_int8_avx512)
+
+float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration) {
+    enum { CHAINS = 14 };
+    const __m512i half = _mm512_set1_epi8(1);
+    __m512i acc[CHAINS];
+    FOV_UNROLL
+    for (size_t i = 0; i < CHAINS; i++) acc[i] = _mm512_set1_epi32((int)i);
+    for (uint64_t n = 0; n < iterations; n++) {
+        FOV_UNROLL
+        for (size_t i = 0; i < CHAINS; i++) acc[i] = _mm512_dpbusd_epi32(acc[i], half, half);
+    }
+    __m512i total = _mm512_setzero_si512();
+    FOV_UNROLL
+    for (size_t i = 0; i < CHAINS; i++) total = _mm512_add_epi32(total, acc[i]);
+    *flops_per_iteration = 2 * 64 * CHAINS;
+    return (float)_mm512_reduce_add_epi32(total);
+}
+
+static FOV_GEMM_BLOCK(vnni, f32_avx512, bf16_avx512, int8_vnni)
+
+    const fov_kernels fov_tier_avx512vnni = {
+        .name = "avx512vnni",
+        FOV_AVX512_SLOTS,
+        .gemm_mr = {14, 12, 14},
+        .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
+        .gemm_block = fov_gemm_block_vnni,
+        .score_i8 = fov_score_i8_vnni,
+        .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
+};

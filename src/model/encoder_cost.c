@@ -1,0 +1,42 @@
+/* encoder_cost.c: multiply-adds of attention, and those of the exact path that the stats compare with: the ragged one,
+ * every row computed, with the checkpoint's own attention in its exact form; of the value projection also the papers' padded
+ * convention. */
+#include <math.h>
+
+#include "model/encoder_state.h"
+
+/* The checkpoint's own attention in its exact form; dense where the checkpoint names a method that is not here. */
+void fov_encoder_set_baseline(fov_encoder *e) {
+    size_t count;
+    const fov_method_info *const *infos = fov_attention_infos(&count);
+    if (fov_setting_parse(&e->baseline, infos, count, e->model->attention, NULL))
+        (void)fov_setting_parse(&e->baseline, infos, count, "dense", NULL);
+    const fov_attention_row *row = fov_attention_row_of(&e->baseline);
+    if (row->exact_form) row->exact_form(&e->baseline);
+}
+
+double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *p, const size_t *rows, bool local) {
+    const fov_attention_row *row = fov_attention_row_of(setting);
+    double sum = 0;
+    for (size_t b = 0; local && b < p->texts; b++)
+        sum += row->cost(setting, rows[b + 1] - rows[b], p->k_offsets[b + 1] - p->k_offsets[b], p->head_size);
+    sum *= (double)p->heads;
+    return row->layer_cost ? sum + row->layer_cost(setting, p) : sum;
+}
+
+void fov_encoder_add_exact_cost(const fov_encoder *e, const fov_batch *b, fov_stats *stats) {
+    const fov_config *c = &e->model->config;
+    double n = (double)b->offsets[b->texts], width = (double)c->width, layers = (double)c->layers;
+    const fov_attention_global global = {.width = c->width};
+    const fov_attention p = {.texts = b->texts,
+                             .heads = c->heads,
+                             .head_size = c->width / c->heads,
+                             .k_offsets = b->offsets,
+                             .layer = {.globals = e->model->globals, .global = e->model->globals ? &global : NULL}};
+    double attention = fov_encoder_attention_cost(&e->baseline, &p, b->offsets, true);
+    stats->values_exact_real += layers * n * width * width;
+    stats->values_exact_padded += layers * (double)b->texts * e->padded * width * width;
+    for (size_t t = 0; t < b->texts; t++)
+        if ((double)(b->offsets[t + 1] - b->offsets[t]) > e->padded) stats->values_exact_padded = (double)NAN; /* no such figure */
+    stats->total_exact_real += layers * (4 * n * width * width + attention + 2 * n * width * (double)c->ffn_width);
+}

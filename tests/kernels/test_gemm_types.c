@@ -1,0 +1,278 @@
+/* test_gemm_types.c: gemms in bf16 and int8 on every tier: bf16 against the double product of rounded inputs with the error bound
+ * of f32 sums, int8 against exact whole numbers and the quantisation's own bound; rows alone, threads, values that are not finite.
+ */
+#include "kernels_test.h"
+
+#include "kernels/gemm.h"
+
+enum { THREADS = 5 };
+
+typedef struct problem {
+    fov_gemm g;
+    guarded x, w, packed, bias, residual, y, scratch, scale, words;
+    int32_t *sum;
+} problem;
+
+static problem make(const fov_kernels *k, fov_type type, size_t n, size_t m, size_t depth, const float *x, const float *w) {
+    problem p = {.x = guarded_random(n * depth, 3),
+                 .w = guarded_random(m * depth, 5),
+                 .packed = guarded_make(fov_packed_size(m, fov_words(type, depth)), 0),
+                 .bias = guarded_random(m, 1),
+                 .residual = guarded_random(n * m, 7),
+                 .y = guarded_make(n * m, 2),
+                 .scratch = guarded_make(THREADS * fov_gemm_scratch(), 0),
+                 .scale = guarded_make(m, 9),
+                 .words = guarded_make(FOV_PANEL * fov_words(type, depth), 0),
+                 .sum = calloc(m + 1, sizeof(int32_t))};
+    assert_non_null(p.sum);
+    if (x) memcpy(p.x.data, x, n * depth * sizeof *x);
+    if (w) memcpy(p.w.data, w, m * depth * sizeof *w);
+    fov_pack_type(k, type, p.w.data, depth, m, depth, p.packed.data, p.scale.data, p.sum, p.words.data);
+    p.g = (fov_gemm){.n = n,
+                     .m = m,
+                     .k = depth,
+                     .type = type,
+                     .x = p.x.data,
+                     .ldx = depth,
+                     .w = p.packed.data,
+                     .w_scale = p.scale.data,
+                     .w_sum = p.sum,
+                     .bias = p.bias.data,
+                     .residual = p.residual.data,
+                     .ldr = m,
+                     .y = p.y.data,
+                     .ldy = m};
+    return p;
+}
+
+static void release(problem *p) {
+    guarded *const all[] = {&p->x, &p->w, &p->packed, &p->bias, &p->residual, &p->y, &p->scratch, &p->scale, &p->words};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        guarded_check(all[i]);
+        guarded_free(all[i]);
+    }
+    free(p->sum);
+}
+
+/* x with 8 significant bits, to nearest, ties to even. */
+static double bf16_of(float x) {
+    int exponent;
+    const double mantissa = frexp((double)x, &exponent);
+    return ldexp(nearbyint(ldexp(mantissa, 8)), exponent - 8);
+}
+
+/* f32 sums in any order: |error| <= gamma(K + 3) sum |x w| (Higham, "Accuracy and Stability", 3.1), and the last roundings. */
+static void check_bf16(const problem *p, const char *tier) {
+    const fov_gemm *g = &p->g;
+    const double unit = 0x1p-24, gamma = (double)(g->k + 3) * unit * 1.01;
+    for (size_t i = 0; i < g->n; i++)
+        for (size_t j = 0; j < g->m; j++) {
+            double exact = 0, size = 0;
+            for (size_t k = 0; k < g->k; k++) {
+                const double product = bf16_of(p->x.data[i * g->k + k]) * bf16_of(p->w.data[j * g->k + k]);
+                exact += product;
+                size += fabs(product);
+            }
+            const double whole = exact + (double)g->bias[j] + (double)g->residual[i * g->m + j];
+            const double bound = gamma * size + 3 * unit * (fabs(exact) + fabs((double)g->bias[j]) + fabs(whole));
+            const double error = fabs((double)g->y[i * g->m + j] - whole);
+            if (!(error <= bound)) fail_msg("%s n=%zu m=%zu k=%zu: error %g, bound %g", tier, g->n, g->m, g->k, error, bound);
+        }
+}
+
+static const size_t shapes[][3] = {{1, 1, 1},       {1, 33, 7},      {3, 32, 16},    {13, 31, 64},  {14, 65, 30},
+                                   {17, 96, 33},    {32, 40, 97},    {33, 64, 770},  {47, 70, 200}, {169, 34, 50},
+                                   {200, 300, 768}, {12, 130, 1601}, {170, 64, 3080}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static void test_bf16(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) for (size_t s = 0; s < SHAPES; s++) {
+        problem p = make(k, FOV_TYPE_BF16, shapes[s][0], shapes[s][1], shapes[s][2], NULL, NULL);
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        check_bf16(&p, k->name);
+        release(&p);
+    }
+}
+
+/* Rounding itself: all upper halves with lower halves around the tie. */
+static void test_to_bf16(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    static const uint32_t lower[] = {0, 1, 0x7fff, 0x8000, 0x8001, 0xffff};
+    FOR_TIERS(k) for (uint32_t upper = 0; upper < 0x10000; upper += 7) {
+        float x[6];
+        uint16_t y[6];
+        for (size_t i = 0; i < 6; i++) {
+            const uint32_t bits = upper << 16 | lower[i];
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        k->to_bf16(x, y, 6);
+        for (size_t i = 0; i < 6; i++) {
+            const uint32_t bits = (uint32_t)y[i] << 16;
+            float back;
+            memcpy(&back, &bits, sizeof back);
+            if (isnan(x[i]))
+                assert_true(isnan(back));
+            else if (isinf(x[i]) || fabs((double)x[i]) < 0x1p-126) /* bf16 has the subnormals of f32's upper half */
+                assert_true(fabs((double)back - (double)x[i]) <= 0x1p-134 || back == x[i]);
+            else if (fabs(bf16_of(x[i])) > (double)FLT_MAX)
+                assert_true(isinf(back) && (back > 0) == (x[i] > 0));
+            else
+                assert_true((double)back == bf16_of(x[i]));
+        }
+    }
+}
+
+/* Whole numbers whose scales are 1: x in [-100, 155] with both ends in every row, |w| <= 127 with 127 in every row. Then the
+ * products are exact and so is y as long as it stays below 2^24. */
+static void test_int8_whole(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) for (size_t s = 0; s < SHAPES; s++) {
+        const size_t n = shapes[s][0], m = shapes[s][1], depth = shapes[s][2];
+        if (depth < 2) continue;
+        float *x = malloc(n * depth * sizeof *x), *w = malloc(m * depth * sizeof *w);
+        assert_true(x && w);
+        for (size_t i = 0; i < n * depth; i++) x[i] = i % depth == 0 ? -100 : i % depth == 1 ? 155 : (float)test_below(256) - 100;
+        for (size_t i = 0; i < m * depth; i++) w[i] = i % depth == i / depth % depth ? 127 : (float)test_below(255) - 127;
+        problem p = make(k, FOV_TYPE_INT8, n, m, depth, x, w);
+        p.g.bias = p.g.residual = NULL;
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        for (size_t i = 0; i < n; i++)
+            for (size_t j = 0; j < m; j++) {
+                double exact = 0;
+                for (size_t c = 0; c < depth; c++) exact += (double)x[i * depth + c] * (double)w[j * depth + c];
+                /* f32 rounds once above 2^24, and the scales may be an ulp from 1 */
+                if (!(fabs((double)p.g.y[i * m + j] - exact) <= fabs(exact) * 0x1p-22))
+                    fail_msg("%s n=%zu m=%zu k=%zu: %g, not %g", k->name, n, m, depth, (double)p.g.y[i * m + j], exact);
+            }
+        release(&p);
+        free(x);
+        free(w);
+    }
+}
+
+/* Real numbers: a weight is off by at most half its step, a value of X by half its row's step, the largest by one (the zero is
+ * rounded): |error| <= sum |x| dw + |w| dx + dx dw. All tiers give the same bits: the sums are whole numbers. */
+static void test_int8_real(void **state) {
+    (void)state;
+    for (size_t s = 0; s < SHAPES; s++) {
+        const size_t n = shapes[s][0], m = shapes[s][1], depth = shapes[s][2];
+        guarded x = guarded_random(n * depth, 0), w = guarded_random(m * depth, 0), first = guarded_make(n * m, 0);
+        const fov_kernels *k;
+        bool any = false;
+        FOR_TIERS(k) {
+            problem p = make(k, FOV_TYPE_INT8, n, m, depth, x.data, w.data);
+            p.g.bias = p.g.residual = NULL;
+            fov_gemm_run(k, &p.g, 1, p.scratch.data);
+            if (any)
+                assert_true(same_bits(first.data, p.y.data, n * m));
+            else
+                memcpy(first.data, p.y.data, n * m * sizeof(float));
+            any = true;
+            release(&p);
+        }
+        for (size_t i = 0; i < n; i++) {
+            double low = 0, high = 0;
+            for (size_t c = 0; c < depth; c++) {
+                low = fmin(low, (double)x.data[i * depth + c]);
+                high = fmax(high, (double)x.data[i * depth + c]);
+            }
+            const double dx = (high - low) / 255;
+            for (size_t j = 0; j < m; j++) {
+                double exact = 0, bound = 0, most = 0;
+                for (size_t c = 0; c < depth; c++) most = fmax(most, fabs((double)w.data[j * depth + c]));
+                const double dw = most / 127 / 2;
+                for (size_t c = 0; c < depth; c++) {
+                    const double a = (double)x.data[i * depth + c], b = (double)w.data[j * depth + c];
+                    exact += a * b;
+                    bound += fabs(a) * dw + fabs(b) * dx + dx * dw;
+                }
+                const double error = fabs((double)first.data[i * m + j] - exact);
+                if (!(error <= bound * 1.0001)) fail_msg("n=%zu m=%zu k=%zu: error %g, bound %g", n, m, depth, error, bound);
+            }
+        }
+        guarded_free(&x);
+        guarded_free(&w);
+        guarded_free(&first);
+    }
+}
+
+/* A row's bits depend on the row alone: not on its neighbours, the tile it falls in, or the threads. */
+static void test_rows_alone(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) for (fov_type type = FOV_TYPE_BF16; type <= FOV_TYPE_INT8; type++) for (size_t s = 0; s < SHAPES; s++) {
+        const size_t n = shapes[s][0], m = shapes[s][1], depth = shapes[s][2];
+        problem p = make(k, type, n, m, depth, NULL, NULL);
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        guarded all = guarded_make(n * m, 0);
+        memcpy(all.data, p.y.data, n * m * sizeof(float));
+        fov_gemm_run(k, &p.g, THREADS, p.scratch.data);
+        assert_true(same_bits(all.data, p.y.data, n * m));
+        for (size_t i = 0; i < n; i += 1 + n / 5) {
+            fov_gemm one = p.g;
+            one.n = 1;
+            one.x += i * depth;
+            one.y += i * m;
+            one.residual += i * m;
+            fov_gemm_run(k, &one, 1, p.scratch.data);
+            assert_true(same_bits(all.data + i * m, p.y.data + i * m, m));
+        }
+        guarded_free(&all);
+        release(&p);
+    }
+}
+
+static void test_not_finite(void **state) {
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const fov_kernels *k;
+    FOR_TIERS(k) for (size_t b = 0; b < 3; b++) {
+        problem p = make(k, FOV_TYPE_INT8, 5, 40, 70, NULL, NULL);
+        p.x.data[2 * 70 + 69] = bad[b];
+        memset(p.x.data + 3 * 70, 0, 70 * sizeof(float));
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        for (size_t i = 0; i < 5; i++)
+            for (size_t j = 0; j < 40; j++) assert_int_equal(isnan(p.y.data[i * 40 + j]), i == 2);
+        for (size_t j = 0; j < 40; j++) /* a row of zeros */
+            assert_true(p.y.data[3 * 40 + j] == p.bias.data[j] + p.residual.data[3 * 40 + j]);
+        release(&p);
+        p = make(k, FOV_TYPE_BF16, 5, 40, 70, NULL, NULL);
+        p.x.data[2 * 70 + 69] = NAN;
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        for (size_t i = 0; i < 5; i++)
+            for (size_t j = 0; j < 40; j++) assert_int_equal(isnan(p.y.data[i * 40 + j]), i == 2);
+        release(&p);
+    }
+}
+
+/* fov_packed_at reads back what was packed: bf16's rounding, int8 within half a step. */
+static void test_packed_at(void **state) {
+    (void)state;
+    const fov_kernels *k = fov_kernels_named("ref");
+    problem f = make(k, FOV_TYPE_F32, 1, 37, 19, NULL, NULL), b = make(k, FOV_TYPE_BF16, 1, 37, 19, NULL, f.w.data);
+    problem q = make(k, FOV_TYPE_INT8, 1, 37, 19, NULL, f.w.data);
+    for (size_t j = 0; j < 37; j++)
+        for (size_t i = 0; i < 19; i++) {
+            const float w = f.w.data[j * 19 + i];
+            assert_true(fov_packed_at(FOV_TYPE_F32, f.packed.data, NULL, 19, j, i) == w);
+            assert_true((double)fov_packed_at(FOV_TYPE_BF16, b.packed.data, NULL, 19, j, i) == bf16_of(w));
+            const float back = fov_packed_at(FOV_TYPE_INT8, q.packed.data, q.scale.data, 19, j, i);
+            assert_true(fabsf(back - w) <= q.scale.data[j] * 0.50001f);
+        }
+    release(&f);
+    release(&b);
+    release(&q);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_to_bf16),    cmocka_unit_test(test_int8_whole),
+        cmocka_unit_test(test_int8_real), cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_packed_at),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
