@@ -20,7 +20,7 @@ static void test_reference(void **state) {
     (void)state;
     FOR_EACH_TIER(kernels)
     for (int mode = 0; mode < MODES; mode++)
-        for (uint64_t seed = 0; seed < 20; seed++) {
+        for (uint64_t seed = 0; seed < 6; seed++) {
             problem t;
             const plan how = plan_of(seed, mode);
             problem_make(&t, &how);
@@ -157,7 +157,7 @@ static void test_unseen(void **state) {
     (void)state;
     static const float odd[] = {NAN, -NAN, 1e30f, INFINITY};
     FOR_EACH_TIER(kernels)
-    for (uint64_t seed = 60; seed < 72; seed++) {
+    for (uint64_t seed = 60; seed < 68; seed++) {
         problem t;
         const plan how = {
             .seed = seed, .k = 9, .most = 300, .causal = seed & 1, .masked = !(seed & 1), .real = true, .scores = "int8"};
