@@ -88,7 +88,7 @@ void fov_yoso_hasher_codes(const fov_yoso_hasher *hasher, const fov_kernels *ker
 
 /* ---- sampled form: yoso_sampled.c ---- */
 
-size_t fov_yoso_sampled_workspace(const fov_yoso_settings *s, size_t longest, size_t head_size);
+size_t fov_yoso_sampled_workspace(const fov_yoso_settings *s, size_t longest, size_t head_size, bool apart);
 void fov_yoso_sampled_forward(const fov_attention_run *run, const fov_attention *p, size_t text, size_t head, size_t longest,
                               void *scratch, size_t bytes);
 

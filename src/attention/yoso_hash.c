@@ -62,7 +62,7 @@ static void normals(const fov_rng *rng, uint32_t block, size_t count, float *to)
     enum { PAIRS = 32 };
     for (size_t at = 0; at < count; at += 2 * PAIRS) {
         uint32_t a[PAIRS], b[PAIRS], bits[4];
-        float first[PAIRS], second[PAIRS];
+        float first[PAIRS], second[PAIRS], both[2 * PAIRS];
         for (size_t i = 0; i < PAIRS; i += 2, block++) {
             fov_philox(rng->key, (const uint32_t[4]){block, rng->counter[1], rng->counter[2], rng->counter[3]}, bits);
             a[i] = bits[0], b[i] = bits[1], a[i + 1] = bits[2], b[i + 1] = bits[3];
@@ -70,12 +70,12 @@ static void normals(const fov_rng *rng, uint32_t block, size_t count, float *to)
         for (size_t i = 0; i < PAIRS; i++) {
             float radius = sqrtf(-2 * log_of(((float)(int32_t)(a[i] >> 9) + 0.5F) * 0x1p-23F)); /* exact, never 0 or 1 */
             float turn = (float)((int32_t)b[i] >> 8) * 0x1p-24F;                                /* [-1/2, 1/2) */
-            float fold = turn > 0.25F ? 0.5F - turn : turn;
-            fold = fold < -0.25F ? -0.5F - fold : fold;
+            float fold = fabsf(0.5F - fabsf(turn - 0.25F)) - 0.25F; /* exact; choices would keep this loop from being vectors */
             first[i] = radius * sine(fold);
             second[i] = radius * sine(0.25F - fabsf(turn));
         }
-        for (size_t i = 0; i < 2 * PAIRS && at + i < count; i++) to[at + i] = i & 1 ? second[i / 2] : first[i / 2];
+        for (size_t i = 0; i < PAIRS; i++) both[2 * i] = first[i], both[2 * i + 1] = second[i];
+        memcpy(to + at, both, (count - at < 2 * PAIRS ? count - at : 2 * PAIRS) * sizeof *to);
     }
 }
 

@@ -21,7 +21,7 @@ typedef struct scratch {
     stream keys;
     float *q;          /* [CHUNK, D] */
     uint32_t *q_codes; /* [group][outputs of a chunk] */
-    float *y;          /* [longest, D]: sums of outputs that stand where later groups read queries */
+    float *y;          /* [longest, D] where y is q: sums of outputs, as later groups read the queries */
     fov_yoso_tables tables;
     fov_yoso_hasher hasher;
 } scratch;
@@ -35,7 +35,7 @@ typedef struct task {
     size_t hashes; /* of the group */
 } task;
 
-static size_t carve(fov_arena *arena, const fov_yoso_settings *settings, size_t longest, size_t d, scratch *s) {
+static size_t carve(fov_arena *arena, const fov_yoso_settings *settings, size_t longest, size_t d, bool apart, scratch *s) {
     const size_t row = fov_mul(d, sizeof(float));
     memset(s, 0, sizeof *s);
     fov_yoso_hasher_carve(arena, settings, d, &s->hasher);
@@ -45,15 +45,15 @@ static size_t carve(fov_arena *arena, const fov_yoso_settings *settings, size_t 
     s->keys.codes = fov_arena_take(arena, fov_mul(group, CHUNK), sizeof(uint32_t));
     s->q = fov_arena_take(arena, CHUNK, row);
     s->q_codes = fov_arena_take(arena, fov_mul(group, CHUNK), sizeof(uint32_t));
-    s->y = fov_arena_take(arena, settings->m > group ? longest : 0, row);
+    s->y = fov_arena_take(arena, !apart && settings->m > group ? longest : 0, row);
     fov_yoso_tables_carve(arena, settings->tau, settings->m < group ? settings->m : group, longest, d, &s->tables);
     return arena->used;
 }
 
-size_t fov_yoso_sampled_workspace(const fov_yoso_settings *s, size_t longest, size_t d) {
+size_t fov_yoso_sampled_workspace(const fov_yoso_settings *s, size_t longest, size_t d, bool apart) {
     scratch none;
     fov_arena arena = {0};
-    return carve(&arena, s, longest, d, &none);
+    return carve(&arena, s, longest, d, apart, &none);
 }
 
 /* 0, or NaN when any of x is not finite: a hash would not show it. */
@@ -144,11 +144,11 @@ void fov_yoso_sampled_forward(const fov_attention_run *run, const fov_attention 
     const size_t d = p->head_size, m = settings.m;
     task t = {.run = run, .p = p, .h = fov_yoso_view(p, text, head)};
     fov_arena arena = {block, 0, bytes, false};
-    carve(&arena, &settings, longest, d, &t.s);
+    carve(&arena, &settings, longest, d, p->y != p->q, &t.s);
     const size_t group = t.s.hasher.group;
-    const bool apart = p->y == p->q && m > group;
-    float *y = apart ? t.s.y : p->y + t.h.y_start, bad = 0;
-    const size_t ldy = apart ? d : p->ldy;
+    const bool kept = p->y == p->q && m > group;
+    float *y = kept ? t.s.y : p->y + t.h.y_start, bad = 0;
+    const size_t ldy = kept ? d : p->ldy;
     while (t.s.keys.next < t.h.all_keys) bad += load(&t);
     fov_yoso_hasher_key(&t.s.hasher, p, &t.h);
     for (size_t first = 0; first < m; first += group) {
