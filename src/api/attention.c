@@ -85,7 +85,8 @@ static size_t carve(fov_arena *arena, const fov_attention_problem *p, prepared *
                                .tokens = r->tokens,
                                .heads = p->heads,
                                .head_size = p->head_size,
-                               .threads = r->threads};
+                               .threads = r->threads,
+                               .apart = p->q != p->y};
     r->q_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->k_offsets = fov_arena_take(arena, fov_add(p->texts, 1), sizeof(size_t));
     r->starts = fov_arena_take(arena, p->texts, sizeof(size_t));

@@ -72,6 +72,7 @@ typedef struct fov_attention_size {
     size_t texts, tokens, heads, head_size;
     unsigned threads;
     size_t globals, width; /* of layer.global: leading tokens, features of x; 0: none */
+    bool apart;            /* y is never q: methods that would keep a copy need none */
 } fov_attention_size;
 
 typedef struct fov_attention_run {

@@ -45,15 +45,15 @@ static size_t carve(fov_arena *arena, size_t longest, size_t d, scratch *s) {
     return arena->used;
 }
 
-static size_t thread_bytes(const fov_yoso_settings *s, size_t longest, size_t d) {
+static size_t thread_bytes(const fov_yoso_settings *s, size_t longest, size_t d, bool apart) {
     scratch none;
     fov_arena arena = {0};
-    return s->m ? fov_yoso_sampled_workspace(s, longest, d) : carve(&arena, longest, d, &none);
+    return s->m ? fov_yoso_sampled_workspace(s, longest, d, apart) : carve(&arena, longest, d, &none);
 }
 
 static size_t workspace(const fov_setting *setting, const fov_attention_size *size) {
     fov_yoso_settings s = fov_yoso_settings_of(setting);
-    return fov_mul(size->threads, thread_bytes(&s, size->longest, size->head_size));
+    return fov_mul(size->threads, thread_bytes(&s, size->longest, size->head_size, size->apart));
 }
 
 /* y [n, d] = x [n, k] W of a packed matrix. */
@@ -105,7 +105,7 @@ static void task(void *context, size_t index, unsigned thread) {
 
 static void forward(const fov_attention_run *run, const fov_attention *p) {
     job j = {run, p, fov_yoso_settings_of(run->setting), fov_yoso_longest(p), 0};
-    j.per_thread = thread_bytes(&j.s, j.longest, p->head_size);
+    j.per_thread = thread_bytes(&j.s, j.longest, p->head_size, p->y != p->q);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), task, &j);
 }
 

@@ -50,6 +50,8 @@ void fov_yoso_normalize(const float *x, size_t ldx, size_t n, size_t d, float *t
 static inline size_t fov_yoso_query(const fov_yoso_head *h, size_t o) {
     return h->y_query ? h->y_query[o] : o;
 }
+/* A query sees the keys with a number below this. */
+size_t fov_yoso_sees(const fov_attention *p, const fov_yoso_head *h, size_t query);
 /* How many of the keys that are there a query sees. */
 size_t fov_yoso_visible(const fov_attention *p, const fov_yoso_head *h, size_t query);
 
@@ -72,7 +74,7 @@ typedef struct fov_yoso_hasher {
     size_t d, padded; /* padded: d as a power of two >= 32 (Hadamard) */
     size_t group;     /* hashes made together */
     fov_rng rng;
-    float *matrix, *packed, *projected, *gemm; /* Gaussian */
+    float *matrix, *packed, *projected, *gemm; /* Gaussian: [columns, D]; vectors, packed; [columns][vectors] */
     float *signs, *lanes;                      /* Hadamard: [3][padded], [padded][lanes] */
 } fov_yoso_hasher;
 
@@ -86,7 +88,7 @@ void fov_yoso_hasher_codes(const fov_yoso_hasher *hasher, const fov_kernels *ker
 
 /* ---- sampled form: yoso_sampled.c ---- */
 
-size_t fov_yoso_sampled_workspace(const fov_yoso_settings *s, size_t longest, size_t head_size);
+size_t fov_yoso_sampled_workspace(const fov_yoso_settings *s, size_t longest, size_t head_size, bool apart);
 void fov_yoso_sampled_forward(const fov_attention_run *run, const fov_attention *p, size_t text, size_t head, size_t longest,
                               void *scratch, size_t bytes);
 

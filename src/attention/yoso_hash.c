@@ -9,7 +9,7 @@
 
 #include "attention/yoso.h"
 
-enum { COLUMNS = 64, LANES = FOV_YOSO_LANES, PURPOSE = 0x594F534F }; /* "YOSO": apart from other methods' draws */
+enum { COLUMNS = 64, ROWS = 128, LANES = FOV_YOSO_LANES, PURPOSE = 0x594F534F }; /* "YOSO": apart from other methods' draws */
 
 static size_t padded_size(size_t d) {
     size_t padded = 32; /* tau <= 24 bits come from one z */
@@ -28,8 +28,8 @@ void fov_yoso_hasher_carve(fov_arena *arena, const fov_yoso_settings *s, size_t 
     hasher->group = COLUMNS / s->tau;
     size_t columns = hasher->group * s->tau;
     hasher->matrix = fov_arena_take(arena, fov_mul(columns, d), sizeof(float));
-    hasher->packed = fov_arena_take(arena, fov_mul(fov_panels(columns) * FOV_PANEL, d), sizeof(float));
-    hasher->projected = fov_arena_take(arena, FOV_YOSO_ROWS * columns, sizeof(float));
+    hasher->packed = fov_arena_take(arena, fov_mul(fov_panels(ROWS) * FOV_PANEL, d), sizeof(float));
+    hasher->projected = fov_arena_take(arena, fov_mul(ROWS, columns), sizeof(float));
     hasher->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
 }
 
@@ -62,7 +62,7 @@ static void normals(const fov_rng *rng, uint32_t block, size_t count, float *to)
     enum { PAIRS = 32 };
     for (size_t at = 0; at < count; at += 2 * PAIRS) {
         uint32_t a[PAIRS], b[PAIRS], bits[4];
-        float first[PAIRS], second[PAIRS];
+        float first[PAIRS], second[PAIRS], both[2 * PAIRS];
         for (size_t i = 0; i < PAIRS; i += 2, block++) {
             fov_philox(rng->key, (const uint32_t[4]){block, rng->counter[1], rng->counter[2], rng->counter[3]}, bits);
             a[i] = bits[0], b[i] = bits[1], a[i + 1] = bits[2], b[i + 1] = bits[3];
@@ -70,22 +70,22 @@ static void normals(const fov_rng *rng, uint32_t block, size_t count, float *to)
         for (size_t i = 0; i < PAIRS; i++) {
             float radius = sqrtf(-2 * log_of(((float)(int32_t)(a[i] >> 9) + 0.5F) * 0x1p-23F)); /* exact, never 0 or 1 */
             float turn = (float)((int32_t)b[i] >> 8) * 0x1p-24F;                                /* [-1/2, 1/2) */
-            float fold = turn > 0.25F ? 0.5F - turn : turn;
-            fold = fold < -0.25F ? -0.5F - fold : fold;
+            float fold = fabsf(0.5F - fabsf(turn - 0.25F)) - 0.25F; /* exact; choices would keep this loop from being vectors */
             first[i] = radius * sine(fold);
             second[i] = radius * sine(0.25F - fabsf(turn));
         }
-        for (size_t i = 0; i < 2 * PAIRS && at + i < count; i++) to[at + i] = i & 1 ? second[i / 2] : first[i / 2];
+        for (size_t i = 0; i < PAIRS; i++) both[2 * i] = first[i], both[2 * i + 1] = second[i];
+        memcpy(to + at, both, (count - at < 2 * PAIRS ? count - at : 2 * PAIRS) * sizeof *to);
     }
 }
 
 void fov_yoso_hasher_draw(fov_yoso_hasher *hasher, const fov_kernels *kernels, size_t first) {
+    (void)kernels;
     size_t tau = hasher->s.tau, d = hasher->d;
     if (!hasher->s.hadamard) {
         size_t values = tau * d, blocks = (values + 3) / 4;
         for (size_t g = 0; g < hasher->group; g++)
             normals(&hasher->rng, (uint32_t)((first + g) * blocks), values, hasher->matrix + g * values);
-        kernels->pack_t(hasher->matrix, d, hasher->group * tau, d, hasher->packed);
         return;
     }
     fov_rng rng = hasher->rng;
@@ -98,27 +98,30 @@ void fov_yoso_hasher_draw(fov_yoso_hasher *hasher, const fov_kernels *kernels, s
     }
 }
 
+/* Projections stand vector beside vector, so that bits are made of whole vectors of them. */
 static void gaussian_codes(const fov_yoso_hasher *hasher, const fov_kernels *kernels, size_t hashes, const float *x, size_t n,
                            uint32_t *codes) {
-    size_t tau = hasher->s.tau, columns = hashes * tau;
-    for (size_t at = 0; at < n; at += FOV_YOSO_ROWS) {
-        size_t rows = n - at < FOV_YOSO_ROWS ? n - at : FOV_YOSO_ROWS;
-        fov_gemm g = {.n = rows,
-                      .m = columns,
-                      .k = hasher->d,
-                      .x = x + at * hasher->d,
-                      .ldx = hasher->d,
+    size_t tau = hasher->s.tau, columns = hashes * tau, d = hasher->d;
+    for (size_t at = 0; at < n; at += ROWS) {
+        size_t rows = n - at < ROWS ? n - at : ROWS;
+        kernels->pack_t(x + at * d, d, rows, d, hasher->packed);
+        fov_gemm g = {.n = columns,
+                      .m = rows,
+                      .k = d,
+                      .x = hasher->matrix,
+                      .ldx = d,
                       .w = hasher->packed,
                       .y = hasher->projected,
-                      .ldy = columns};
-        kernels->gemm_block(&g, 0, rows, 0, fov_panels(columns), hasher->gemm);
-        for (size_t h = 0; h < hashes; h++)
-            for (size_t i = 0; i < rows; i++) {
-                const float *z = hasher->projected + i * columns + h * tau;
-                uint32_t code = 0;
-                for (size_t t = 0; t < tau; t++) code |= (uint32_t)(z[t] > 0) << t;
-                codes[h * n + at + i] = code;
+                      .ldy = ROWS};
+        kernels->gemm_block(&g, 0, columns, 0, fov_panels(rows), hasher->gemm);
+        for (size_t h = 0; h < hashes; h++) {
+            uint32_t code[ROWS] = {0};
+            for (size_t t = 0; t < tau; t++) {
+                const float *z = hasher->projected + (h * tau + t) * ROWS;
+                for (size_t i = 0; i < rows; i++) code[i] |= (uint32_t)(z[i] > 0) << t;
             }
+            memcpy(codes + h * n + at, code, rows * sizeof *code);
+        }
     }
 }
 

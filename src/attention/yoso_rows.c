@@ -34,11 +34,20 @@ size_t fov_yoso_longest(const fov_attention *p) {
     return longest;
 }
 
+/* In eight chains: additions of one would wait for each other. */
+static double norm_of(const float *x, size_t d) {
+    double part[8] = {0}, sum = 0;
+    size_t c = 0;
+    for (; c + 8 <= d; c += 8)
+        for (size_t l = 0; l < 8; l++) part[l] += (double)x[c + l] * (double)x[c + l];
+    for (; c < d; c++) sum += (double)x[c] * (double)x[c];
+    for (size_t l = 0; l < 8; l++) sum += part[l];
+    return sqrt(sum);
+}
+
 void fov_yoso_normalize(const float *x, size_t ldx, size_t n, size_t d, float *to, float *norms) {
     for (size_t i = 0; i < n; i++) {
-        double sum = 0;
-        for (size_t c = 0; c < d; c++) sum += (double)x[i * ldx + c] * (double)x[i * ldx + c];
-        double norm = sqrt(sum), factor = 1 / (norm < least_norm ? least_norm : norm);
+        double norm = norm_of(x + i * ldx, d), factor = 1 / (norm < least_norm ? least_norm : norm);
         for (size_t c = 0; c < d; c++) to[i * d + c] = (float)((double)x[i * ldx + c] * factor);
         if (norms) norms[i] = (float)norm;
     }
@@ -72,43 +81,48 @@ static size_t below(const fov_yoso_head *h, size_t end) {
     return low;
 }
 
+size_t fov_yoso_sees(const fov_attention *p, const fov_yoso_head *h, size_t query) {
+    if (!p->causal) return h->all_keys;
+    if (!h->position && query + h->all_keys < h->queries) return 0;
+    const size_t end = h->position ? (size_t)h->position[query] + 1 : query + 1 + h->all_keys - h->queries;
+    return end < h->all_keys ? end : h->all_keys;
+}
+
 size_t fov_yoso_visible(const fov_attention *p, const fov_yoso_head *h, size_t query) {
-    if (!p->causal) return h->keys;
-    if (h->position) return below(h, (size_t)h->position[query] + 1);
-    return query + 1 + h->all_keys <= h->queries ? 0 : below(h, query + 1 + h->all_keys - h->queries);
+    return p->causal ? below(h, fov_yoso_sees(p, h, query)) : h->keys;
 }
 
 float fov_yoso_unit(float *y, size_t d, double least) {
-    double sum = 0;
-    for (size_t c = 0; c < d; c++) sum += (double)y[c] * (double)y[c];
-    double norm = sqrt(sum), factor = 1 / (norm < least ? least : norm);
+    double norm = norm_of(y, d), factor = 1 / (norm < least ? least : norm);
     for (size_t c = 0; c < d; c++) y[c] = (float)((double)y[c] * factor);
     return (float)norm;
 }
 
 /* Keys from *first on, below the result, are in the window of the query's token; tap t stands on key token + t - width / 2. */
 static size_t window_of(const fov_attention *p, const fov_yoso_head *h, size_t query, size_t *first, size_t *token) {
-    size_t half = p->layer.conv_width / 2, visible = fov_yoso_visible(p, h, query);
+    size_t half = p->layer.conv_width / 2, sees = fov_yoso_sees(p, h, query);
     *token = h->position ? h->position[query] : query;
     if (!h->position && p->causal) *token = query + h->all_keys - h->queries; /* wraps only where nothing is visible */
-    *first = below(h, *token > half ? *token - half : 0);
-    size_t end = below(h, *token + (p->layer.conv_width - half));
-    return end < visible ? end : visible;
+    *first = *token > half ? *token - half : 0;
+    size_t end = *token + (p->layer.conv_width - half);
+    return end < sees ? end : sees;
 }
 
 void fov_yoso_convolve(const fov_attention *p, const fov_yoso_head *h, size_t query, float *to, float sign) {
     if (!p->layer.conv) return;
     size_t first, token, d = p->head_size, width = p->layer.conv_width, end = window_of(p, h, query, &first, &token);
     for (size_t j = first; j < end; j++) {
-        float w = sign * p->layer.conv[h->head * width + (h->present[j] + width / 2 - token)];
-        for (size_t c = 0; c < d; c++) to[c] += w * h->v[j * d + c];
+        if (h->key_mask && !h->key_mask[j]) continue;
+        float w = sign * p->layer.conv[h->head * width + (j + width / 2 - token)];
+        const float *v = p->v + h->v_start + j * p->ldv;
+        for (size_t c = 0; c < d; c++) to[c] += w * v[c];
     }
 }
 
 void fov_yoso_convolve_back(const fov_attention *p, const fov_yoso_head *h, size_t query, const float *dy, float *dv) {
     if (!p->layer.conv) return;
     size_t first, token, d = p->head_size, width = p->layer.conv_width, end = window_of(p, h, query, &first, &token);
-    for (size_t j = first; j < end; j++) {
+    for (size_t j = below(h, first); j < h->keys && h->present[j] < end; j++) {
         float w = p->layer.conv[h->head * width + (h->present[j] + width / 2 - token)];
         for (size_t c = 0; c < d; c++) dv[j * d + c] += w * dy[c];
     }

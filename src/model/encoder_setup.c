@@ -30,7 +30,7 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     size_t fill = fov_add(fov_mul(2 * FOV_PANEL, c->width), FOV_FILL_ROWS * FOV_PANEL); /* heads.c: a panel of the vocabulary */
     if (rows < fill) rows = fill;
     fov_attention_size attention = {
-        e->s.longest, e->max_texts, n, c->heads, d, e->s.threads, e->model->globals, e->model->globals ? c->width : 0};
+        e->s.longest, e->max_texts, n, c->heads, d, e->s.threads, e->model->globals, e->model->globals ? c->width : 0, false};
     fov_values_size values = {n, e->max_texts, e->s.longest, c->width, c->heads, d, e->s.threads};
     e->x = fov_arena_take(arena, rows, sizeof(float));
     e->q = fov_arena_take(arena, rows, sizeof(float));

@@ -125,7 +125,7 @@ static fov_attention_run run_of(const fov_kernels *kernels, size_t bytes, unsign
     return run;
 }
 
-static const fov_attention_size size_3 = {800, TEXTS, KEYS, HEADS, D, 3, 0, 0};
+static const fov_attention_size size_3 = {800, TEXTS, KEYS, HEADS, D, 3, 0, 0, false};
 
 #define FOR_EACH_TIER(kernels)                                                                                                     \
     for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \

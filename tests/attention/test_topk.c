@@ -59,7 +59,7 @@ static void test_all(void **state) {
         check_outputs(&t);
         float *y = block_of(t.y_floats, sizeof *y);
         memcpy(y, t.y, t.y_floats * sizeof *y);
-        fov_attention_size size = {t.longest, t.p.texts, t.k_offsets[t.texts], t.p.heads, t.p.head_size, 1, 0, 0};
+        fov_attention_size size = {t.longest, t.p.texts, t.k_offsets[t.texts], t.p.heads, t.p.head_size, 1, 0, 0, false};
         float *scratch = aligned_alloc(64, fov_attention_dense.workspace(NULL, &size));
         fov_attention_run run = {kernels, NULL, 1, scratch};
         fov_attention_dense.forward(&run, &t.p);

@@ -230,7 +230,7 @@ static double output_error(const char *method, uint64_t seeds) {
                            .ldv = D,
                            .ldy = D,
                            .seed = seed};
-        fov_attention_size size = {T, 1, T, 1, D, 1, 0, 0};
+        fov_attention_size size = {T, 1, T, 1, D, 1, 0, 0, false};
         void *block = aligned_alloc(64, fov_attention_yoso.workspace(&setting, &size));
         fov_attention_run run = {kernels, &setting, 1, block};
         fov_attention_yoso.forward(&run, &p);
