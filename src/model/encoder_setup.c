@@ -134,6 +134,11 @@ void fov_encoder_observe(fov_encoder *e, fov_observe observe, void *context) {
     e->observe_context = context;
 }
 
+void fov_encoder_trace_heads(fov_encoder *e, float *importance, float *work) {
+    e->head_importance = importance;
+    e->head_work = work;
+}
+
 size_t fov_encoder_max_texts(const fov_encoder *e) {
     return e->max_texts;
 }

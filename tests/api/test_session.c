@@ -313,6 +313,7 @@ static void test_explain(void **state) {
         assert_ok(fov_explain(s, &text, &e, error));
         assert_int_equal(e.layers, 4);
         assert_int_equal(e.tokens, 22);
+        assert_int_equal(e.heads, 4);
         assert_memory_equal(e.logits, logits, sizeof logits); /* what is explained is what was computed */
         double work = 0;
         for (size_t i = 0; i < e.layers * e.tokens; i++) {
@@ -321,6 +322,19 @@ static void test_explain(void **state) {
             work += (double)e.work[i];
         }
         assert_true(exact ? work == 4 * 22 : work < 4 * 22 * .9);
+        /* Both means of a layer are over all tokens and heads: they agree, but for the rounding of sums of at most 22 + 4 terms. */
+        for (size_t l = 0; l < e.layers; l++) {
+            double by_token[2] = {0}, by_head[2] = {0};
+            for (size_t t = 0; t < e.tokens; t++) {
+                by_token[0] += (double)e.importance[l * e.tokens + t] / (double)e.tokens;
+                by_token[1] += (double)e.work[l * e.tokens + t] / (double)e.tokens;
+            }
+            for (size_t h = 0; h < e.heads; h++) {
+                by_head[0] += (double)e.head_importance[l * e.heads + h] / (double)e.heads;
+                by_head[1] += (double)e.head_work[l * e.heads + h] / (double)e.heads;
+            }
+            for (size_t k = 0; k < 2; k++) assert_true(fabs(by_token[k] - by_head[k]) < 1e-5);
+        }
         assert_string_equal(fov_model_token(model, e.ids[0]), "[CLS]");
         fov_session_free(s);
     }
