@@ -302,6 +302,23 @@ static void test_settings_and_scores(void **state) {
     assert_true(info->weight_bytes > 4 * 3000000u); /* in f32, the embedding table apart */
 }
 
+/* Attentions that form no weights have nothing to show, and say so. */
+static void test_explain_without_weights(void **state) {
+    (void)state;
+    const fov_method_info *method;
+    fov_text text = text_of("a film");
+    size_t refused = 0;
+    for (size_t i = 0; (method = fov_method_at(FOV_PLACE_ATTENTION, i)); i++) {
+        if (method->flags & FOV_METHOD_HAS_IMPORTANCE) continue;
+        fov_session *s = session_of(model, &(fov_session_options){.attention = method->name});
+        fov_explanation e;
+        assert_fails(fov_explain(s, &text, &e, error), FOV_ERR_UNSUPPORTED, "softmax");
+        fov_session_free(s);
+        refused++;
+    }
+    assert_true(refused > 0);
+}
+
 static void test_explain(void **state) {
     (void)state;
     fov_text text = text_of("a warm , funny and quietly moving film , and much longer than it has any right to be .");
@@ -434,8 +451,8 @@ int main(void) {
         cmocka_unit_test(test_call_arguments),  cmocka_unit_test(test_fill_mask_arguments),
         cmocka_unit_test(test_odd_texts),       cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_progress),        cmocka_unit_test(test_settings_and_scores),
-        cmocka_unit_test(test_explain),         cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_no_memory_twice),
+        cmocka_unit_test(test_explain),         cmocka_unit_test(test_explain_without_weights),
+        cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_no_memory_twice),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

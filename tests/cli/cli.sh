@@ -279,6 +279,8 @@ fi
 run 0 explain --json 'a charming journey'
 json_lines out
 shows '"head_work": \[\[1.0, 1.0, 1.0, 1.0\]'
+failed explain --attention yoso 'a charming journey'
+says 'no importance to explain'
 failed fill-mask 'a [MASK]'
 says 'masked-LM head'
 failed embed --model absent texts

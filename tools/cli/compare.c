@@ -37,20 +37,22 @@ static int open_item(compared *one, const engine *e, const shared_settings *shar
 }
 
 /* The command's own setting in the words of --compare: the places that are not exact. */
-static void describe(const engine *e, char *text, size_t size) {
+static void describe(const engine *e, const shared_settings *shared, char *text, size_t size) {
     static const char *const names[] = {"attention", "values", "ffn"};
     const char *const exact[] = {fov_session_baseline(e->session), "exact", "exact"};
+    const char *const given[] = {shared->attention, shared->values, shared->ffn};
     text[0] = '\0';
     for (size_t i = 0; i < 3; i++) {
         const char *method = fov_session_method(e->session, (fov_place)i);
         const size_t used = strlen(text);
-        if (strcmp(method, exact[i])) snprintf(text + used, size - used, "%s%s=%s", used ? ";" : "", names[i], method);
+        if (given[i] && strcmp(method, exact[i]))
+            snprintf(text + used, size - used, "%s%s=%s", used ? ";" : "", names[i], given[i]);
     }
 }
 
 int comparison_open(comparison *c, const engine *e, const shared_settings *shared, const option_list *list) {
     char own[1024];
-    describe(e, own, sizeof own);
+    describe(e, shared, own, sizeof own);
     *c = (comparison){.items = calloc(list->count + 2, sizeof *c->items)};
     if (!c->items) return complain_memory();
     int code = open_item(&c->items[c->count++], e, shared, NULL);

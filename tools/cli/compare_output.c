@@ -49,15 +49,15 @@ json_t *comparison_pack(const comparison *c) {
 void comparison_print(const comparison *c) {
     printf(
         "\ncompared, %zu passes in turn; seconds and speed-up: median [min, max]; multiply-adds: %% of the exact path's with every "
-        "row\n  %-40s %8s %-18s %8s %7s %7s %-26s %s\n",
-        c->passes, "setting", c->items[0].evaluation.metrics[0].name, "95 %", "changed", "values", "all", "seconds", "speed-up");
+        "row\n  %8s %-18s %7s %7s %7s  %-24s  %-24s  %s\n",
+        c->passes, c->items[0].evaluation.metrics[0].name, "95 %", "changed", "values", "all", "seconds", "speed-up", "setting");
     for (size_t i = 0; i < c->count; i++) {
         const compared *one = &c->items[i];
         const interval *m = &one->evaluation.intervals[0];
         const fov_stats *t = &one->evaluation.stats;
-        printf("  %-40s %8.4f [%.4f, %.4f] %7zu %6.1f%% %6.1f%% %8.3f [%.3f, %.3f] %7.3f [%.3f, %.3f]\n", one->text, m->mean,
-               m->low, m->high, one->changed, 100 * t->values_done_real / t->values_exact_real,
+        printf("  %8.4f [%7.4f, %6.4f] %7zu %6.1f%% %6.1f%%  %7.3f [%6.3f, %6.3f]  %7.3f [%6.3f, %6.3f]  %s\n", m->mean, m->low,
+               m->high, one->changed, 100 * t->values_done_real / t->values_exact_real,
                100 * t->total_done_real / t->total_exact_real, one->time.median, one->time.low, one->time.high, one->speed.median,
-               one->speed.low, one->speed.high);
+               one->speed.low, one->speed.high, one->text);
     }
 }

@@ -58,7 +58,7 @@ void report_work(FILE *file, const report_source *s) {
     const comparison *c = s->compared;
     const compared *exact = &c->items[0];
     const size_t cells = exact->engine.info->layers * exact->engine.info->heads;
-    fputs("<h2>Where the work went, by layer and head</h2>\n", file);
+    fputs("<h2>Where the work went, by layer and head</h2>\n<figure>\n", file);
     for (size_t i = 0; i < c->count; i++) {
         const compared *one = &c->items[i];
         fputs("<h3>", file);
@@ -70,21 +70,22 @@ void report_work(FILE *file, const report_source *s) {
             fputs("</p>\n", file);
             continue;
         }
-        if (saves(one)) {
-            fputs("<figure>\n", file);
+        if (saves(one))
             write_heat(file, one, one->head_work, "head-work", 1);
-            fprintf(
-                file,
-                "<figcaption>Share of the value projection computed (1: all of it), mean over the %zu tokens of %zu texts spaced "
-                "evenly over the data.",
-                one->traced_tokens, one->traced);
-            report_origin(file, s);
-            fputs("</figcaption>\n</figure>\n", file);
-        } else {
+        else
             fputs("<p>Every head computed the whole value projection of every token.</p>\n", file);
-        }
     }
-    if (!exact->traced) return;
+    if (!exact->traced) {
+        fputs("</figure>\n", file);
+        return;
+    }
+    fprintf(
+        file,
+        "<figcaption>Share of the value projection computed (1: all of it), mean over the %zu tokens of %zu texts spaced evenly "
+        "over the data.",
+        exact->traced_tokens, exact->traced);
+    report_origin(file, s);
+    fputs("</figcaption>\n</figure>\n", file);
     fputs("<h3>Importance in the exact setting</h3>\n<figure>\n", file);
     write_heat(file, exact, exact->head_importance, "head-importance", largest(exact->head_importance, cells));
     fprintf(
