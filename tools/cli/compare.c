@@ -45,8 +45,9 @@ static void describe(const engine *e, const shared_settings *shared, char *text,
     for (size_t i = 0; i < 3; i++) {
         const char *method = fov_session_method(e->session, (fov_place)i);
         const size_t used = strlen(text);
-        if (given[i] && strcmp(method, exact[i]))
-            snprintf(text + used, size - used, "%s%s=%s", used ? ";" : "", names[i], given[i]);
+        if (!strcmp(method, exact[i])) continue;
+        const bool short_form = given[i] && strcmp(given[i], "exact"); /* as typed, where it was */
+        snprintf(text + used, size - used, "%s%s=%s", used ? ";" : "", names[i], short_form ? given[i] : method);
     }
 }
 
