@@ -143,7 +143,7 @@ void svg_histogram(FILE *file, const char *title, const char *x_title, const cha
     size_t most = 1;
     for (size_t i = 0; i < bins; i++)
         if (counts[i] > most) most = counts[i];
-    const frame f = {file, 0, width * (double)bins, 0, (double)most * 1.05};
+    const frame f = {file, 0, width * (double)bins, 0, 1.05 * fmax(5, (double)most)}; /* at least 5: ticks of whole texts */
     open_figure(file, title);
     draw_axes(&f, x_title, y_title);
     for (size_t i = 0; i < bins; i++) {
