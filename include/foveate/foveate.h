@@ -328,11 +328,13 @@ FOV_API fov_status fov_calibration_write(fov_calibration *calibration, fov_write
 
 /* Where a text's work went. Arrays are owned by the session and valid until its next call.
  * importance [L, T]: mean over heads of each token's column maximum of the attention weights (dense query rows).
- * work [L, T]: mean over heads of the share of the value projection spent on the token (1: exact). */
+ * work [L, T]: mean over heads of the share of the value projection spent on the token (1: exact).
+ * head_importance, head_work [L, H]: the same two, mean over tokens, head by head. */
 typedef struct fov_explanation {
-    size_t tokens, layers;
+    size_t tokens, layers, heads;
     const int32_t *ids;
     const float *importance, *work;
+    const float *head_importance, *head_work;
     const float *logits; /* [labels], or NULL without a head */
 } fov_explanation;
 FOV_API fov_status fov_explain(fov_session *session, const fov_text *text, fov_explanation *explanation, fov_error *error);

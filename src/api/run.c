@@ -169,26 +169,39 @@ fov_status fov_explain(fov_session *s, const fov_text *text, fov_explanation *ex
     if (status) return status;
     single one;
     if ((status = tokenize_single(s, text, &one, error))) return status;
-    size_t layers = s->model->config.layers, cells = layers * one.offsets[1],
-           labels = s->model->head == FOV_HEAD_TOKENS ? 0 : s->model->info.labels;
-    float *block = fov_buffer_reserve(&s->trace, &s->model->allocator, fov_mul(fov_add(2 * cells, labels), sizeof *block));
+    size_t layers = s->model->config.layers, tokens = one.offsets[1], cells = layers * tokens, heads = s->model->config.heads,
+           of_heads = layers * heads, labels = s->model->head == FOV_HEAD_TOKENS ? 0 : s->model->info.labels;
+    float *block =
+        fov_buffer_reserve(&s->trace, &s->model->allocator, fov_mul(fov_add(2 * (cells + of_heads), labels), sizeof *block));
     if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory" FOV_MEND_MEMORY);
     /* A second encoder that stores weights whatever the estimator: explaining is rare, so its memory is not kept. */
     fov_encoder_settings settings = s->settings;
     settings.trace = true;
-    settings.longest = one.offsets[1];
-    settings.batch_tokens = one.offsets[1] < 128 ? 128 : one.offsets[1];
+    settings.longest = tokens;
+    settings.batch_tokens = tokens < 128 ? 128 : tokens;
     fov_encoder *encoder;
     if ((status = fov_encoder_create(s->model, &settings, &encoder, error))) return status;
+    float *work = block + cells, *head_importance = work + cells, *head_work = head_importance + of_heads,
+          *logits = head_work + of_heads;
+    memset(head_importance, 0, 2 * of_heads * sizeof *block);
+    fov_encoder_trace_heads(encoder, head_importance, head_work);
     bool all =
         s->model->head == FOV_HEAD_MASKED_LM || s->model->head == FOV_HEAD_TOKENS || (!labels && s->pooling == FOV_POOLING_MEAN);
     one.batch.rows = all ? FOV_ROWS_ALL : FOV_ROWS_FIRST;
     const float *hidden;
-    status = fov_encoder_run(encoder, &one.batch, &hidden, &s->stats, block, block + cells, error);
-    if (!status && labels) fov_encoder_classify(encoder, hidden, 1, block + 2 * cells, &s->stats);
+    status = fov_encoder_run(encoder, &one.batch, &hidden, &s->stats, block, work, error);
+    if (!status && labels) fov_encoder_classify(encoder, hidden, 1, logits, &s->stats);
     fov_encoder_free(encoder);
     if (status) return status;
-    *explanation =
-        (fov_explanation){one.offsets[1], layers, one.batch.ids, block, block + cells, labels ? block + 2 * cells : NULL};
+    for (size_t i = 0; i < 2 * of_heads; i++) head_importance[i] /= (float)tokens; /* and head_work, which follows */
+    *explanation = (fov_explanation){.tokens = tokens,
+                                     .layers = layers,
+                                     .heads = heads,
+                                     .ids = one.batch.ids,
+                                     .importance = block,
+                                     .work = work,
+                                     .head_importance = head_importance,
+                                     .head_work = head_work,
+                                     .logits = labels ? logits : NULL};
     return FOV_OK;
 }

@@ -83,7 +83,8 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
                           .q_offsets = p->q_offsets,
                           .seed = e->s.seed,
                           .layer = (uint32_t)r->layer,
-                          .work = r->work};
+                          .work = r->work,
+                          .head_work = e->head_work ? e->head_work + r->layer * weights.heads : NULL};
     e->values->forward(&run, &problem);
     r->stats->seconds_values += fov_seconds() - start;
     r->stats->values_done_real += done;
@@ -91,9 +92,11 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
     r->stats->total_done_real += done;
 }
 
-/* Mean over heads of the column maxima of texts of p. */
+/* Mean over heads of the column maxima of texts of p; and their sum over tokens, head by head. */
 static void report_importance(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
     size_t stride = p->k_offsets[p->texts];
+    for (size_t h = 0; e->head_importance && h < p->heads; h++)
+        for (size_t i = p->k_offsets[0]; i < stride; i++) e->head_importance[r->layer * p->heads + h] += e->col_max[h * stride + i];
     for (size_t i = p->k_offsets[0]; i < stride; i++) {
         float sum = 0;
         for (size_t h = 0; h < p->heads; h++) sum += e->col_max[h * stride + i];

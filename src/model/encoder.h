@@ -40,6 +40,10 @@ void fov_encoder_free(fov_encoder *encoder);
 typedef void (*fov_observe)(void *context, size_t layer, const float *x, size_t rows);
 void fov_encoder_observe(fov_encoder *encoder, fov_observe observe, void *context);
 
+/* Have the sums over tokens of importance and of the share of the value projection of every head added to [L, H] each (NULL: no
+ * longer). Importance is there with `trace` or an estimator that needs it. */
+void fov_encoder_trace_heads(fov_encoder *encoder, float *importance, float *work);
+
 /* Most texts a batch may hold. */
 size_t fov_encoder_max_texts(const fov_encoder *encoder);
 

@@ -60,6 +60,10 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
             "value estimator '%s' needs attention weights, which '%s' attention never forms; use --values exact or a softmax "
             "attention",
             e->values->info.name, e->attention->info.name);
+    if (e->s.trace && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->attention->info.name,
+                        "'%s' attention never forms weights, so there is no importance to explain; use a softmax attention",
+                        e->attention->info.name);
     if (e->values->f32_only && e->model->type != FOV_TYPE_F32)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, e->values->info.name,
                         "value estimator '%s' needs f32 weights; load the model with dtype f32", e->values->info.name);
@@ -132,6 +136,11 @@ void fov_encoder_free(fov_encoder *e) {
 void fov_encoder_observe(fov_encoder *e, fov_observe observe, void *context) {
     e->observe = observe;
     e->observe_context = context;
+}
+
+void fov_encoder_trace_heads(fov_encoder *e, float *importance, float *work) {
+    e->head_importance = importance;
+    e->head_work = work;
 }
 
 size_t fov_encoder_max_texts(const fov_encoder *e) {

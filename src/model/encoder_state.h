@@ -16,7 +16,8 @@ struct fov_encoder {
     double padded;        /* length of the papers' convention */
     fov_observe observe;
     void *observe_context;
-    void **bound; /* [L] */
+    float *head_importance, *head_work; /* [L, H] or NULL */
+    void **bound;                       /* [L] */
     void *block;
     size_t max_texts;
 

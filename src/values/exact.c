@@ -48,6 +48,7 @@ static void forward(const fov_values_run *run, const fov_values *problem) {
     fov_gemm_run_all(run->kernels, gemms, count, run->threads, run->gemm_scratch);
     *run->multiply_adds += (double)n * (double)w->width * (double)(w->heads * w->head_size);
     for (size_t i = 0; problem->work && i < n; i++) problem->work[first + i] = 1;
+    for (size_t h = 0; problem->head_work && h < w->heads; h++) problem->head_work[h] += (float)n;
 }
 
 const fov_values_row fov_values_exact = {

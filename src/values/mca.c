@@ -291,7 +291,7 @@ static void plan_gemms(const job *j) {
 
 static void account(const job *j) {
     const fov_value_weights *w = j->run->weights;
-    float *work = j->v->work;
+    float *work = j->v->work, *head_work = j->v->head_work;
     const fov_gemm *whole = &j->plan.gemms[w->heads];
     double draws = 0, exact = (double)(whole->n * w->heads), per_head = 1 / (double)w->heads;
     for (size_t i = j->v->offsets[0]; work && i < j->tokens; i++) work[i] = 0;
@@ -299,11 +299,13 @@ static void account(const job *j) {
     for (size_t h = 0; h < w->heads; h++) {
         const fov_gemm *g = &j->plan.gemms[h];
         exact += (double)g->n;
+        if (head_work) head_work[h] += (float)(whole->n + g->n);
         for (size_t i = 0; work && i < g->n; i++) work[g->x_rows[i]] += (float)per_head;
         for (size_t b = 0; b < j->v->texts; b++) {
             size_t at = h * j->tokens + j->v->offsets[b];
             for (size_t k = 0; k < j->plan.sampled_count[h * j->v->texts + b]; k++) {
                 draws += j->plan.count[at + k];
+                if (head_work) head_work[h] += (float)j->plan.count[at + k] / (float)w->width;
                 if (work) work[j->plan.sampled[at + k]] += (float)(per_head * j->plan.count[at + k] / (double)w->width);
             }
         }

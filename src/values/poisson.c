@@ -342,6 +342,7 @@ static void account(const job *j) {
             const uint32_t count = j->plan.counts[h * j->tokens + i];
             features += count;
             if (work) work[i] += (float)count / (float)(w->width * w->heads);
+            if (j->v->head_work) j->v->head_work[h] += (float)count / (float)w->width;
         }
     *j->run->multiply_adds += features * (double)w->head_size + (double)j->tokens * (double)w->width; /* and the distances */
 }

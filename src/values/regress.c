@@ -215,6 +215,7 @@ static void account(const job *j) {
             const size_t r = t->level[j->plan.choice[h * j->tokens + i]];
             features += (double)r;
             if (work) work[i] += (float)r / (float)(w->width * w->heads);
+            if (j->v->head_work) j->v->head_work[h] += (float)r / (float)w->width;
         }
     }
     *j->run->multiply_adds += features * (double)w->head_size + (double)j->tokens * (double)w->width; /* and the distances */

@@ -36,7 +36,8 @@ typedef struct fov_values {
     const size_t *q_offsets; /* [texts + 1] query rows that importance counts; NULL: every row */
     uint64_t seed;
     uint32_t layer;
-    float *work; /* [N] or NULL: mean over heads of the share of the projection spent on the token */
+    float *work;      /* [N] or NULL: mean over heads of the share of the projection spent on the token */
+    float *head_work; /* [heads] or NULL: the sum over tokens of that share in a head is added */
 } fov_values;
 
 typedef struct fov_values_size {

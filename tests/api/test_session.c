@@ -302,17 +302,36 @@ static void test_settings_and_scores(void **state) {
     assert_true(info->weight_bytes > 4 * 3000000u); /* in f32, the embedding table apart */
 }
 
+/* Attentions that form no weights have nothing to show, and say so. */
+static void test_explain_without_weights(void **state) {
+    (void)state;
+    const fov_method_info *method;
+    fov_text text = text_of("a film");
+    size_t refused = 0;
+    for (size_t i = 0; (method = fov_method_at(FOV_PLACE_ATTENTION, i)); i++) {
+        if (method->flags & FOV_METHOD_HAS_IMPORTANCE) continue;
+        fov_session *s = session_of(model, &(fov_session_options){.attention = method->name});
+        fov_explanation e;
+        assert_fails(fov_explain(s, &text, &e, error), FOV_ERR_UNSUPPORTED, "softmax");
+        fov_session_free(s);
+        refused++;
+    }
+    assert_true(refused > 0);
+}
+
 static void test_explain(void **state) {
     (void)state;
     fov_text text = text_of("a warm , funny and quietly moving film , and much longer than it has any right to be .");
     float logits[2];
-    for (int exact = 0; exact < 2; exact++) {
-        fov_session *s = session_of(model, &(fov_session_options){.values = exact ? "exact" : "mca:alpha=.8", .seed = 5});
+    static const char *const values[] = {"mca:alpha=.8", "exact", "mca:alpha=.05"}; /* the last: most tokens exact in every head */
+    for (size_t k = 0; k < COUNT(values); k++) {
+        fov_session *s = session_of(model, &(fov_session_options){.values = values[k], .seed = 5});
         fov_explanation e;
         assert_ok(fov_classify(s, &text, 1, logits, NULL, error));
         assert_ok(fov_explain(s, &text, &e, error));
         assert_int_equal(e.layers, 4);
         assert_int_equal(e.tokens, 22);
+        assert_int_equal(e.heads, 4);
         assert_memory_equal(e.logits, logits, sizeof logits); /* what is explained is what was computed */
         double work = 0;
         for (size_t i = 0; i < e.layers * e.tokens; i++) {
@@ -320,7 +339,20 @@ static void test_explain(void **state) {
             assert_true(e.work[i] > 0 && e.work[i] <= 1.000001F);
             work += (double)e.work[i];
         }
-        assert_true(exact ? work == 4 * 22 : work < 4 * 22 * .9);
+        assert_true(k == 1 ? work == 4 * 22 : k == 0 ? work < 4 * 22 * .9 : work > 4 * 22 * .5);
+        /* Both means of a layer are over all tokens and heads: they agree, but for the rounding of sums of at most 22 + 4 terms. */
+        for (size_t l = 0; l < e.layers; l++) {
+            double by_token[2] = {0}, by_head[2] = {0};
+            for (size_t t = 0; t < e.tokens; t++) {
+                by_token[0] += (double)e.importance[l * e.tokens + t] / (double)e.tokens;
+                by_token[1] += (double)e.work[l * e.tokens + t] / (double)e.tokens;
+            }
+            for (size_t h = 0; h < e.heads; h++) {
+                by_head[0] += (double)e.head_importance[l * e.heads + h] / (double)e.heads;
+                by_head[1] += (double)e.head_work[l * e.heads + h] / (double)e.heads;
+            }
+            for (size_t i = 0; i < 2; i++) assert_true(fabs(by_token[i] - by_head[i]) < 1e-5);
+        }
         assert_string_equal(fov_model_token(model, e.ids[0]), "[CLS]");
         fov_session_free(s);
     }
@@ -420,8 +452,8 @@ int main(void) {
         cmocka_unit_test(test_call_arguments),  cmocka_unit_test(test_fill_mask_arguments),
         cmocka_unit_test(test_odd_texts),       cmocka_unit_test(test_tokenize),
         cmocka_unit_test(test_progress),        cmocka_unit_test(test_settings_and_scores),
-        cmocka_unit_test(test_explain),         cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_no_memory_twice),
+        cmocka_unit_test(test_explain),         cmocka_unit_test(test_explain_without_weights),
+        cmocka_unit_test(test_memory_runs_out), cmocka_unit_test(test_no_memory_twice),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

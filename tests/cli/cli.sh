@@ -266,8 +266,21 @@ run 0 explain --color never 'a charming journey'
 shows 'layer  mean importance'
 run 0 explain --color always 'a charming journey'
 shows '48;5;'
+[ "$(grep -c '48;5;' out)" -eq 2 ] || wrong 'explain does not shade by importance and by work'
+grep '^work' out | grep -q '48;5;231m' && wrong 'exact work is not the darkest shade'
+run 0 explain --color auto 'a charming journey'
+grep -q "$(printf '\033')" out && wrong 'explain colours what is no terminal'
+if command -v script >/dev/null 2>&1; then
+    script -qec "'$program' explain 'a charming journey'" typed </dev/null >/dev/null
+    grep -q '48;5;' typed || wrong 'explain does not colour a terminal'
+    script -qec "NO_COLOR=1 '$program' explain 'a charming journey'" typed </dev/null >/dev/null
+    grep -q '48;5;' typed && wrong 'explain does not heed NO_COLOR'
+fi
 run 0 explain --json 'a charming journey'
 json_lines out
+shows '"head_work": \[\[1.0, 1.0, 1.0, 1.0\]'
+failed explain --attention yoso 'a charming journey'
+says 'no importance to explain'
 failed fill-mask 'a [MASK]'
 says 'masked-LM head'
 failed embed --model absent texts
@@ -324,6 +337,34 @@ says "no column '#1 String'"
 failed eval --task stsb --data sst2.tsv
 says 'does not fit'
 failed eval --task sst2 --data sst2.tsv --json absent/x.json
+# the page: its values are the JSON's, and texts, labels and names from outside stay text
+failed eval --task sst2 --data sst2.tsv --report absent/x.html
+failed eval --task sst2 --data absent-too --report absent/x.html
+says 'absent/x.html: cannot write'
+refused eval --task sst2 --data sst2.tsv --report ./sst2.tsv
+refused eval --task sst2 --data sst2.tsv --json same --report ./same
+refused eval --task sst2 --data sst2.tsv --report x.html --compare values=mcaa
+refused eval --task sst2 --data sst2.tsv --report x.html --compare '<b>'
+failed eval --task sst2 --data label.tsv --report x.html
+[ -e x.html ] && wrong 'a failure left a page'
+hostile="it's <i>&\"x.tsv"
+printf 'sentence\tlabel\n<script>alert(1)</script> &amp; "a" </span><b>\t1\n\001\002 \303\050 \342\200\256 slow\t0\n' >"$hostile"
+mkdir "<u>&'\"" && cp "$2"/models/tiny-sentiment/* "<u>&'\""
+sed 's/"positive"/"<img src=x onerror=alert(1)>"/' "$2/models/tiny-sentiment/config.json" >"<u>&'\"/config.json"
+grep -q onerror "<u>&'\"/config.json" || wrong 'no hostile label'
+run 0 eval --model "<u>&'\"" --task sst2 --data "$hostile" --values mca:alpha=.4 --report page.html --json page.json --quiet \
+    --compare 'attention=topk:k=4;ffn=topk:k=99' --compare values=mca:alpha=1 --seeds 4 --rounds 2 --dump page.jsonl
+shows 'compared, 4 passes in turn'
+json_file page.json
+if command -v python3 >/dev/null 2>&1; then
+    python3 "$2/tests/cli/report.py" page.html page.json || wrong 'the page is not as it should be'
+fi
+run 0 eval --task sst2 --data sst2.tsv --attention yoso --report page.html --quiet
+grep -q 'No weights to show' page.html || wrong 'the page hides that yoso has no weights'
+run 0 eval --task sst2 --data sst2.tsv --report page.html --json page.json --quiet --limit 1
+if command -v python3 >/dev/null 2>&1; then
+    python3 "$2/tests/cli/report.py" page.html page.json || wrong 'the page of one text is not as it should be'
+fi
 run 0 bench --limit 4 --repeat 2 --quiet --compare values=mca:alpha=.4 --json
 json_file out
 run 0 bench --limit 4 --repeat 2 --quiet --data texts --compare 'attention=dense;values=mca:alpha=.4'

@@ -1,9 +1,10 @@
 /* cmd_eval.c: a task's metric with its interval, beside what the setting cost. */
 #include "commands.h"
-#include "evaluate.h"
+#include "compare.h"
 #include "names.h"
 #include "progress.h"
 #include "report.h"
+#include "report_html.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -11,8 +12,9 @@
 
 typedef struct settings {
     shared_settings shared;
-    const char *task, *data, *ids, *json, *dump;
-    uint64_t seeds, limit;
+    const char *task, *data, *ids, *json, *dump, *report;
+    uint64_t seeds, limit, rounds;
+    option_list compare;
 } settings;
 
 static json_t *pack_seeds(const evaluation *v, size_t m) {
@@ -133,17 +135,42 @@ static int check(const settings *s) {
     char labels[4096];
     int code = dataset_beside(task_find(s->task), s->data, labels, sizeof labels);
     if (code) return code;
-    const char *const kept[] = {s->data, s->ids, labels, s->json};
-    for (size_t i = 0; i < 4; i++) {
-        const bool json = i < 3 && s->json && output_replaces(s->json, kept[i]);
-        if (json || (s->dump && output_replaces(s->dump, kept[i])))
-            return complain(EXIT_USAGE, "--%s: it would replace %s: give another name", json ? "json" : "dump", kept[i]);
-    }
+    enum { INPUTS = 4, OUTPUTS = 3 };
+    const char *const names[OUTPUTS] = {"json", "report", "dump"}, *const outputs[OUTPUTS] = {s->json, s->report, s->dump};
+    const char *const kept[INPUTS + OUTPUTS] = {s->data, s->ids, labels, s->shared.profile, s->json, s->report, s->dump};
+    for (size_t o = 0; o < OUTPUTS; o++)
+        for (size_t i = 0; outputs[o] && i < INPUTS + o; i++)
+            if (output_replaces(outputs[o], kept[i]))
+                return complain(EXIT_USAGE, "--%s: it would replace %s: give another name", names[o], kept[i]);
     return 0;
 }
 
-static int evaluate(const settings *given, output *json, output *dump) {
+typedef struct outputs {
+    output json, dump, report;
+} outputs;
+
+static int write_json(output *out, const evaluation *v, const engine *e, const settings *s, const fov_machine *machine,
+                      const comparison *c) {
+    json_t *report = pack_report(v, e, s, machine);
+    if (report && c->count &&
+        (json_object_set_new(report, "compared", comparison_pack(c)) ||
+         json_object_set_new(report, "passes", json_integer((json_int_t)c->passes)))) {
+        json_decref(report);
+        report = NULL;
+    }
+    return output_json(out, report, JSON_PAGES);
+}
+
+static int write_report(output *out, comparison *c, const settings *s, const fov_machine *machine) {
+    const report_source source = {c, machine, &s->shared, s->shared.threads ? (unsigned)s->shared.threads : machine->threads};
+    const int code = comparison_trace(c);
+    return code ? code : report_html(out, &source);
+}
+
+static int evaluate(const settings *given, outputs *out) {
     settings s = *given;
+    const bool comparing = s.report || s.compare.count;
+    comparison c = {0};
     engine e = {0};
     fov_machine machine;
     fov_error error;
@@ -156,11 +183,22 @@ static int evaluate(const settings *given, output *json, output *dump) {
         s.shared.max_length = length && length < e.info->max_length ? length : e.info->max_length;
     }
     if (!code) code = engine_session(&e, &s.shared, NULL); /* settings are checked before the data is read */
+    if (!code && comparing) {
+        code = comparison_open(&c, &e, &s.shared, &s.compare);
+        fov_session_free(e.session); /* each setting has its own */
+        e.session = NULL;
+    }
     if (!code) code = dataset_read(&v.data, v.task, s.data, s.ids, engine_label, e.model, (size_t)s.limit);
-    if (!code) code = evaluation_run(&v, &e, &s.shared, (size_t)s.seeds);
-    if (!code && s.dump) code = write_dump(dump, &v);
-    if (!code && s.json) code = output_json(json, pack_report(&v, &e, &s, &machine), JSON_PAGES);
-    if (!code) print_table(&v, &e, &s, &machine);
+    if (!code && !comparing) code = evaluation_run(&v, &e, &s.shared, (size_t)s.seeds);
+    if (!code && comparing) code = comparison_run(&c, v.task, &v.data, (size_t)s.rounds, (size_t)s.seeds);
+    const evaluation *own = comparing && c.count ? &c.items[c.given].evaluation : &v;
+    const engine *used = comparing && c.count ? &c.items[c.given].engine : &e;
+    if (!code && s.dump) code = write_dump(&out->dump, own);
+    if (!code && s.json) code = write_json(&out->json, own, used, &s, &machine, &c);
+    if (!code && s.report) code = write_report(&out->report, &c, &s, &machine);
+    if (!code) print_table(own, used, &s, &machine);
+    if (!code && comparing) comparison_print(&c);
+    comparison_close(&c);
     evaluation_free(&v);
     engine_close(&e);
     return code;
@@ -168,13 +206,19 @@ static int evaluate(const settings *given, output *json, output *dump) {
 
 static int run(void *given) {
     const settings *s = given;
-    output json = {.slot = -1}, dump = {.slot = -1};
+    outputs out = {{.slot = -1}, {.slot = -1}, {.slot = -1}};
     int code = check(s);
-    if (!code && s->json) code = output_open(&json, s->json);
-    if (!code && s->dump) code = output_open(&dump, s->dump);
-    if (!code) code = evaluate(s, &json, &dump);
-    int closed_json = output_close(&json, !code), closed_dump = output_close(&dump, !code);
-    return code ? code : closed_json ? closed_json : closed_dump;
+    if (!code && s->json) code = output_open(&out.json, s->json);
+    if (!code && s->dump) code = output_open(&out.dump, s->dump);
+    if (!code && s->report) code = output_open(&out.report, s->report);
+    if (!code) code = evaluate(s, &out);
+    output *const all[] = {&out.json, &out.dump, &out.report};
+    const bool keep = !code;
+    for (size_t i = 0; i < 3; i++) {
+        const int closed = output_close(all[i], keep);
+        if (!code) code = closed;
+    }
+    return code;
 }
 
 #define FIELD(name) offsetof(settings, name)
@@ -194,6 +238,12 @@ static const option options[] = {
     {"json", 0, OPTION_TEXT, FIELD(json), "OUT", NULL, "write the figures as JSON", 0, 0, HINT_FILE, 0},
     {"dump", 0, OPTION_TEXT, FIELD(dump), "OUT", NULL, "write logits, gold label and prediction of each example as JSON lines", 0,
      0, HINT_FILE, 0},
+    {"report", 0, OPTION_TEXT, FIELD(report), "OUT.html", NULL,
+     "write a page with figures: metric against cost and time, work by layer and head, shaded texts", 0, 0, HINT_FILE, 0},
+    {"compare", 'c', OPTION_LIST, FIELD(compare), "SETTING", NULL,
+     "measure this setting too, e.g. 'values=mca:alpha=.2' or 'attention=topk:k=64;ffn=topk'; may be repeated", 0, 0, HINT_NONE, 0},
+    {"rounds", 0, OPTION_NUMBER, FIELD(rounds), "N", "3", "with --report or --compare: passes of every setting, for its time", 1,
+     1000, HINT_NONE, 0},
     {0},
 };
 
@@ -204,7 +254,10 @@ const command command_eval = {
     .detail =
         "The interval is over seeds (Student's t) when a random method runs with several, else by bootstrap over the examples. "
         "Multiply-adds are counted, for real tokens and in the papers' convention, where every text is padded to 128.\n"
-        "An embedding model on stsb is measured by Spearman's correlation of cosines.",
+        "An embedding model on stsb is measured by Spearman's correlation of cosines.\n"
+        "--report and --compare measure the exact setting, the one of --attention, --values and --ffn where it is another, and "
+        "each "
+        "of --compare in turn, pass by pass. The page needs no network and no scripts.",
     .shared = SHARED_ALL,
     .options = options,
     .settings_size = sizeof(settings),

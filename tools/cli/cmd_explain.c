@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "engine.h"
 #include "names.h"
+#include "pieces.h"
 #include "report.h"
 #include "texts.h"
 
@@ -41,26 +42,38 @@ static double over_tokens(const fov_explanation *x, const float *rows, size_t la
     return sum / (double)x->tokens;
 }
 
-static const char *piece_of(const job *j, int32_t id) {
-    const char *piece = fov_model_token(j->engine.model, id);
-    return piece ? piece : "";
+static const char *token_of(const job *j, int32_t id) {
+    const char *token = fov_model_token(j->engine.model, id);
+    return token ? token : "";
 }
 
-/* Shades of the 256-colour cube's blue edge, dark text on the light ones. */
-static void print_shaded(const job *j, const fov_explanation *x) {
+/* A vocabulary comes from outside: its control characters must not drive the terminal. */
+static void print_piece(const char *text) {
+    output_cell(stdout, text, strlen(text), strlen(text));
+}
+
+/* Shades of the 256-colour cube's blue edge, dark text on the light ones; `most` gets the darkest. */
+static void print_shaded(const job *j, const fov_explanation *x, const char *name, const float *rows, double most) {
     static const int shades[] = {231, 195, 159, 123, 87, 51, 45, 39};
     enum { SHADES = sizeof shades / sizeof *shades };
-    double most = 0;
-    for (size_t t = 0; t < x->tokens; t++) most = fmax(most, over_layers(x, x->importance, t));
+    printf("%-12s", name);
     for (size_t t = 0; t < x->tokens; t++) {
-        double share = most > 0 ? over_layers(x, x->importance, t) / most : 0;
-        int shade = (int)(share * (SHADES - 1) + .5);
-        const char *piece = piece_of(j, x->ids[t]);
-        bool joined = !strncmp(piece, "##", 2);
-        printf("%s\033[38;5;16;48;5;%dm%s\033[0m", t && !joined ? " " : "", shades[shade < 0 ? 0 : shade],
-               joined ? piece + 2 : piece);
+        const double share = most > 0 ? fmin(1, over_layers(x, rows, t) / most) : 0;
+        const int shade = isfinite(share) ? (int)(share * (SHADES - 1) + .5) : 0;
+        const piece p = piece_of(j->engine.model, x->ids[t]);
+        printf("%s\033[38;5;16;48;5;%dm", t && p.spaced ? " " : "", shades[shade < 0 ? 0 : shade]);
+        print_piece(p.text);
+        fputs("\033[0m", stdout);
     }
     puts("\n");
+}
+
+/* Both on one text: white is none; the darkest is the text's largest importance, and the whole value projection. */
+static void print_shades(const job *j, const fov_explanation *x) {
+    double most = 0;
+    for (size_t t = 0; t < x->tokens; t++) most = fmax(most, over_layers(x, x->importance, t));
+    print_shaded(j, x, "importance", x->importance, most);
+    print_shaded(j, x, "work", x->work, 1);
 }
 
 static void print_bars(const job *j, const fov_explanation *x) {
@@ -71,9 +84,19 @@ static void print_bars(const job *j, const fov_explanation *x) {
     for (size_t t = 0; t < x->tokens; t++) {
         double importance = over_layers(x, x->importance, t);
         int length = most > 0 ? (int)(importance / most * (sizeof bar - 1) + .5) : 0;
-        printf("    %6.4f %6.3f  %-20.*s  %s\n", importance, over_layers(x, x->work, t), length, bar, piece_of(j, x->ids[t]));
+        printf("    %6.4f %6.3f  %-20.*s  ", importance, over_layers(x, x->work, t), length, bar);
+        print_piece(token_of(j, x->ids[t]));
+        putchar('\n');
     }
     putchar('\n');
+}
+
+/* Exactly `columns` code points. */
+static void print_column(const char *text, size_t columns) {
+    size_t count = 0;
+    for (const char *c = text; *c; c++) count += ((unsigned char)*c & 0xc0) != 0x80;
+    output_cell(stdout, text, strlen(text), columns);
+    if (count < columns) printf("%*s", (int)(columns - count), "");
 }
 
 static void print_layers(const job *j, const fov_explanation *x) {
@@ -82,8 +105,9 @@ static void print_layers(const job *j, const fov_explanation *x) {
         size_t best = 0;
         for (size_t t = 1; t < x->tokens; t++)
             if (x->importance[l * x->tokens + t] > x->importance[l * x->tokens + best]) best = t;
-        printf("%5zu  %15.4f  %-14.14s %8.4f  %9.4f\n", l + 1, over_tokens(x, x->importance, l), piece_of(j, x->ids[best]),
-               (double)x->importance[l * x->tokens + best], over_tokens(x, x->work, l));
+        printf("%5zu  %15.4f  ", l + 1, over_tokens(x, x->importance, l));
+        print_column(token_of(j, x->ids[best]), 14);
+        printf(" %8.4f  %9.4f\n", (double)x->importance[l * x->tokens + best], over_tokens(x, x->work, l));
     }
 }
 
@@ -102,11 +126,11 @@ static int print_scores(const job *j, const fov_explanation *x) {
     return 0;
 }
 
-static json_t *pack_rows(const fov_explanation *x, const float *rows) {
+static json_t *pack_rows(const float *rows, size_t layers, size_t columns) {
     json_t *all = json_array();
-    for (size_t l = 0; l < x->layers; l++) {
+    for (size_t l = 0; l < layers; l++) {
         json_t *row = json_array();
-        for (size_t t = 0; t < x->tokens; t++) json_array_append_new(row, json_number((double)rows[l * x->tokens + t]));
+        for (size_t i = 0; i < columns; i++) json_array_append_new(row, json_number((double)rows[l * columns + i]));
         json_array_append_new(all, row);
     }
     return all;
@@ -117,14 +141,17 @@ static json_t *pack(const job *j, const fov_explanation *x) {
     json_t *ids = json_array(), *pieces = json_array(), *logits = json_array();
     for (size_t t = 0; t < x->tokens; t++) {
         json_array_append_new(ids, json_integer(x->ids[t]));
-        json_array_append_new(pieces, json_text(piece_of(j, x->ids[t])));
+        json_array_append_new(pieces, json_text(token_of(j, x->ids[t])));
     }
     for (size_t i = 0; x->logits && i < j->engine.info->labels; i++)
         json_array_append_new(logits, json_number((double)x->logits[i]));
-    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o}", "checkpoint", json_text(j->engine.info->name), "attention",
-                     fov_session_method(session, FOV_PLACE_ATTENTION), "values", fov_session_method(session, FOV_PLACE_VALUES),
-                     "ffn", fov_session_method(session, FOV_PLACE_FFN), "ids", ids, "pieces", pieces, "importance",
-                     pack_rows(x, x->importance), "work", pack_rows(x, x->work), "logits", logits);
+    return json_pack("{s:o, s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "checkpoint", json_text(j->engine.info->name),
+                     "attention", fov_session_method(session, FOV_PLACE_ATTENTION), "values",
+                     fov_session_method(session, FOV_PLACE_VALUES), "ffn", fov_session_method(session, FOV_PLACE_FFN), "ids", ids,
+                     "pieces", pieces, "importance", pack_rows(x->importance, x->layers, x->tokens), "work",
+                     pack_rows(x->work, x->layers, x->tokens), "head_importance",
+                     pack_rows(x->head_importance, x->layers, x->heads), "head_work", pack_rows(x->head_work, x->layers, x->heads),
+                     "logits", logits);
 }
 
 static int visit(void *context, const fov_text *text, size_t index) {
@@ -137,7 +164,7 @@ static int visit(void *context, const fov_text *text, size_t index) {
     int code = print_scores(j, &x);
     if (code) return code;
     if (wants_color(j->settings))
-        print_shaded(j, &x);
+        print_shades(j, &x);
     else
         print_bars(j, &x);
     print_layers(j, &x);
@@ -169,7 +196,8 @@ const command command_explain = {
     .summary = "Show where the attention and the work of one text went.",
     .detail =
         "The text is the argument, or the first line of standard input. importance: mean over heads (and layers) of the largest "
-        "attention weight a token receives. work: share of its value projection that was computed, 1 is exact.",
+        "attention weight a token receives. work: share of its value projection that was computed, 1 is exact. On a terminal the "
+        "text is shown twice, shaded by each.",
     .shared = SHARED_MODEL | SHARED_METHODS | SHARED_RUN,
     .options = options,
     .settings_size = sizeof(settings),

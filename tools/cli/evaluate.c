@@ -116,7 +116,7 @@ static int allocate(evaluation *v, const engine *e) {
     return v->logits && v->predicted && v->infos && v->figures ? 0 : complain_memory();
 }
 
-static int conclude(evaluation *v) {
+int evaluation_conclude(evaluation *v) {
     for (size_t m = 0; m < v->metric_count; m++) {
         interval *out = &v->intervals[m];
         if (v->seeds > 1)
@@ -128,35 +128,44 @@ static int conclude(evaluation *v) {
     return 0;
 }
 
-int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, size_t seeds) {
-    shared_settings one = *settings;
+int evaluation_begin(evaluation *v, const engine *e, const shared_settings *settings, size_t seeds) {
     v->by_cosine = v->task->regression && e->info->head == FOV_HEAD_NONE;
     v->metric_count = v->by_cosine ? 1 : v->task->metric_count;
     memcpy(v->metrics, v->task->metrics, sizeof v->metrics);
     if (v->by_cosine) v->metrics[0] = (metric){"spearman (cosine)", metric_spearman};
     v->seeds = engine_is_random(e) ? seeds : 1; /* without draws every seed gives the same figures */
     if (v->seeds < seeds && !settings->quiet) remark("no method here draws: one seed is enough");
-    int code = allocate(v, e);
+    return allocate(v, e);
+}
+
+int evaluation_pass(evaluation *v, engine *e, const shared_settings *settings, size_t seed, fov_stats *stats) {
+    shared_settings one = *settings;
+    one.seed = settings->seed + seed;
+    const bool again = seed >= v->seeds;
+    int code = seed && !again ? engine_session(e, &one, NULL) : 0;
     double *scratch = code ? NULL : malloc(v->data.count * v->data.columns * METRIC_SCRATCH * sizeof *scratch);
     if (!code && !scratch) code = complain_memory();
+    if (code) return code;
     progress p;
-    for (size_t i = 0; i < v->seeds && !code; i++) {
-        one.seed = settings->seed + i;
-        code = i ? engine_session(e, &one, NULL) : 0;
-        if (code) break;
-        progress_start(&p, "texts", settings->quiet);
-        fov_session_set_progress(e->session, progress_callback, &p);
-        code = predict(v, e, &p);
-        progress_end(&p);
-        fov_stats stats;
-        fov_session_get_stats(e->session, &stats);
-        add_stats(&v->stats, &stats, (double)v->seeds);
-        for (size_t m = 0; m < v->metric_count && !code; m++)
-            v->figures[m * v->seeds + i] =
-                v->metrics[m].value(v->data.gold, v->predicted, v->data.count * v->data.columns, scratch);
-    }
+    progress_start(&p, "texts", settings->quiet);
+    fov_session_reset_stats(e->session);
+    fov_session_set_progress(e->session, progress_callback, &p);
+    code = predict(v, e, &p);
+    progress_end(&p);
+    fov_session_set_progress(e->session, NULL, NULL);
+    fov_session_get_stats(e->session, stats);
+    for (size_t m = 0; m < v->metric_count && !code && !again; m++)
+        v->figures[m * v->seeds + seed] = v->metrics[m].value(v->data.gold, v->predicted, v->data.count * v->data.columns, scratch);
     free(scratch);
-    return code ? code : conclude(v);
+    if (!code && !again) add_stats(&v->stats, stats, (double)v->seeds);
+    return code;
+}
+
+int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, size_t seeds) {
+    int code = evaluation_begin(v, e, settings, seeds);
+    fov_stats stats;
+    for (size_t i = 0; i < v->seeds && !code; i++) code = evaluation_pass(v, e, settings, i, &stats);
+    return code ? code : evaluation_conclude(v);
 }
 
 void evaluation_free(evaluation *v) {

@@ -28,6 +28,11 @@ int evaluation_check(const engine *e, const task *t);
 /* Run once per seed, from `settings`'s on; e holds the session of the first, the others are made here. The caller has filled task
  * and data and zeroed the rest; evaluation_free in any case. 0 or an exit code. */
 int evaluation_run(evaluation *v, engine *e, const shared_settings *settings, size_t seeds);
+/* The same in steps, for settings measured in turn: begin; a pass for each seed number below v->seeds, in order, with the stats of
+ * that pass; then as many passes with larger numbers as their times are wanted, which change no figure; conclude. */
+int evaluation_begin(evaluation *v, const engine *e, const shared_settings *settings, size_t seeds);
+int evaluation_pass(evaluation *v, engine *e, const shared_settings *settings, size_t seed, fov_stats *stats);
+int evaluation_conclude(evaluation *v);
 void evaluation_free(evaluation *v);
 
 #endif

@@ -234,6 +234,8 @@ int settings_parse(const command *c, int argc, char **argv, void *settings) {
         int code = o->value ? store(o, o->value, settings) : 0;
         if (code) return code;
     }
+    shared->words = argv;
+    shared->word_count = (size_t)argc;
     shared->arguments = calloc((size_t)argc + 1, sizeof *shared->arguments);
     if (!shared->arguments) return complain_memory();
     bool options_end = false;

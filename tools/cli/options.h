@@ -44,6 +44,8 @@ typedef struct shared_settings {
     bool help;
     const char **arguments; /* what is not an option */
     size_t argument_count;
+    char **words; /* all as given, the command's name apart */
+    size_t word_count;
 } shared_settings;
 
 /* Groups of shared options. */
