@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     if (!kernels || !packed) fail("no kernels or no memory");
     for (size_t h = 0; h < H; h++) kernels->pack_t(w + h * E * D, D, E, D, packed + h * fov_packed_size(E, D));
     for (size_t i = 0; i < H * n; i++) energy[i] = expf(6 * energy[i] - 2); /* over three decades, mean about 1 / n per row */
-    const fov_value_weights weights = {D, H, E, packed, NULL, &profile};
+    const fov_value_weights weights = {.width = D, .heads = H, .head_size = E, .packed = packed, .profile = &profile};
     const size_t texts = (n + length - 1) / length;
     size_t *offsets = fov_alloc(NULL, (texts + 1) * sizeof *offsets);
     uint64_t *hashes = fov_alloc(NULL, texts * sizeof *hashes);

@@ -25,7 +25,8 @@ static const float *x_row(const fov_gemm *g, size_t row) {
 typedef struct block {
     const fov_gemm *gemm;
     const fov_tiles *ops;
-    size_t words; /* of K */
+    bool in_place; /* columns of X are not packed */
+    size_t words;  /* of K */
     size_t row, rows, tiles;
     fov_quant *quant; /* [rows] */
 } block;
@@ -67,6 +68,7 @@ static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
 static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k, const float *a, float *sums) {
     const fov_gemm *g = b->gemm;
     fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == b->words, .gemm = g};
+    if (b->in_place) tile.columns = g->x_columns + k0;
     for (size_t t = 0; t < b->tiles; t++) {
         const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
         const size_t end = b->ops->full ? begin + b->ops->mr : (t + 1) * b->rows / b->tiles;
@@ -78,7 +80,10 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k
             tile.panel = p;
             tile.b = g->w + (p * b->words + k0) * FOV_PANEL;
             tile.sum = sums + ((p - p0) * b->rows + begin) * FOV_PANEL;
-            b->ops->tile(&tile);
+            if (b->in_place)
+                b->ops->columns(&tile);
+            else
+                b->ops->tile(&tile);
         }
     }
 }
@@ -90,10 +95,10 @@ static void run_block(const block *b, size_t p0, size_t p1, size_t k0, const flo
         run_panels(b, p0, p1, k, least(end - k, b->ops->kc), a + (k - k0), sums);
 }
 
-/* X packed once with all of K. */
+/* X packed once with all of K, or read in place. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const size_t step = b->rows * FOV_TILE_STRIDE;
-    for (size_t k0 = 0, i = 0; k0 < b->words; k0 += FOV_GEMM_KC, i++)
+    for (size_t k0 = 0, i = 0; k0 < b->words && !b->in_place; k0 += FOV_GEMM_KC, i++)
         pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
@@ -120,12 +125,13 @@ void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, 
     float *a = scratch, *sums = a + (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE;
     fov_quant *quant = (fov_quant *)(void *)(sums + (size_t)FOV_TILE_SUMS * FOV_PANEL);
     const size_t words = fov_words(gemm->type, gemm->k), n = row_end - row_begin;
-    size_t most = fov_block_rows(ops->rows, ops->mr, words);
-    const bool whole = most >= n || most >= FOV_GEMM_ROWS / 10 * 9;
+    const bool in_place = gemm->x_columns && ops->columns;
+    size_t most = in_place ? ops->rows : fov_block_rows(ops->rows, ops->mr, words);
+    const bool whole = in_place || most >= n || most >= FOV_GEMM_ROWS / 10 * 9;
     if (!whole) most = n * (panel_end - panel_begin) > FOV_TILE_SUMS ? FOV_GEMM_ROWS / 2 : FOV_GEMM_ROWS;
     for (size_t row = row_begin; row < row_end; row += most) {
         const size_t rows = least(row_end - row, most);
-        const block b = {gemm, ops, words, row, rows, (rows + ops->mr - 1) / ops->mr, quant};
+        const block b = {gemm, ops, in_place, words, row, rows, (rows + ops->mr - 1) / ops->mr, quant};
         for (size_t i = 0; i < rows && ops->measure; i++) {
             if (i + ROWS_AHEAD < rows) prefetch_row(x_row(gemm, row + i + ROWS_AHEAD), gemm->k);
             ops->measure(x_row(gemm, row + i), gemm->k, &quant[i]);

@@ -83,6 +83,8 @@ typedef struct fov_score_i8 {
 
 enum { FOV_I8_MOST = 512 };
 
+enum { FOV_GRAM_ROWS = 8, FOV_GRAM_PANEL = 16 };
+
 typedef struct fov_kernels {
     const char *name;
     unsigned gemm_mr[FOV_TYPES];   /* rows of the register tile, at most 32 */
@@ -106,6 +108,10 @@ typedef struct fov_kernels {
     /* Append to value and index every s[j] and first + j, j < n ascending, that is not <= bound (so a NaN is appended). Returns how
      * many; value and index have room for n + 16 and hold anything behind the last. */
     size_t (*above)(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index);
+
+    /* sum[i][j] = sum_{t < n} a[16 t + i] b[16 t + j], i < FOV_GRAM_ROWS, j < 16 = FOV_GRAM_PANEL; sum is [8][16]. In no particular
+     * order: for integers whose partial sums stay within 2^53, so that every order gives the same bits. */
+    void (*gram)(const double *a, const double *b, size_t n, double *sum);
 
     /* Keep the k largest of value[n] with their index, in the order they stand in, and return how many that are. Of equal values
      * the earlier stay; -0 equals 0; a NaN is larger than every number. spare: 2 n words. When n >= k > 0, *least is the k-th

@@ -22,12 +22,13 @@ typedef struct fov_quant {
 } fov_quant;
 
 typedef struct fov_tile {
-    size_t rows, k;         /* rows <= mr, k <= FOV_GEMM_KC */
-    const float *a;         /* [rows][FOV_TILE_STRIDE] */
-    const float *b;         /* [k][FOV_PANEL], 64-byte aligned */
-    float *sum;             /* [rows][FOV_PANEL] of scratch, 64-byte aligned; of int8: int32_t */
-    const fov_quant *quant; /* [rows] of int8 */
-    bool first, last;       /* block of K */
+    size_t rows, k;          /* rows <= mr, k <= FOV_GEMM_KC */
+    const float *a;          /* [rows][FOV_TILE_STRIDE] */
+    const uint32_t *columns; /* [k] where X is read in place, instead of a */
+    const float *b;          /* [k][FOV_PANEL], 64-byte aligned */
+    float *sum;              /* [rows][FOV_PANEL] of scratch, 64-byte aligned; of int8: int32_t */
+    const fov_quant *quant;  /* [rows] of int8 */
+    bool first, last;        /* block of K */
     const fov_gemm *gemm;
     size_t row, panel; /* of the tile in the gemm, for the epilogue */
 } fov_tile;
@@ -48,6 +49,8 @@ typedef struct fov_tiles {
     void (*measure)(const float *x, size_t k, fov_quant *quant); /* of a row of X, before it is packed; or NULL */
     /* k values of a row into words, padded with zeros; NULL: f32, copied. */
     void (*pack)(const float *x, size_t k, const fov_quant *quant, float *words);
+    /* The tile with X read in place, at tile->columns of its rows, where the gemm chooses columns; NULL: packing gathers them. */
+    void (*columns)(const fov_tile *tile);
 } fov_tiles;
 
 /* gemm_block of a tier and type. */

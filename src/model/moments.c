@@ -6,23 +6,24 @@
  * reaches the bound after 2 million tokens; the rounding adds 5e-9 to a variance. */
 #include "model/moments.h"
 
-#include <string.h>
-
 #include "core/threads.h"
 
 enum {
-    ROWS = 256, /* rounded at a time */
-    TILE = 32,  /* of the product matrix, per task */
-    REGISTERS = 4
+    ROWS = 128, /* rounded at a time: 8 features of them stay in L1 */
+    PANEL = FOV_GRAM_PANEL,
+    TILE = 4 * PANEL /* of the product matrix, per task */
 };
 static const double STEP = 0x1p-12, EXACT = 0x1p53;
 
 fov_status fov_moments_create(size_t layers, size_t width, unsigned threads, const fov_allocator *allocator,
                               fov_moments **moments) {
     const size_t cells = fov_mul(fov_mul(layers, width), sizeof(double));
-    const size_t padded = (width + TILE - 1) / TILE * TILE;
+    const size_t padded = (width + PANEL - 1) / PANEL * PANEL;
+    const fov_kernels *kernels = fov_kernels_get(NULL);
+    if (!kernels) return FOV_ERR_UNSUPPORTED;
     fov_moments *m = fov_alloc_zero(allocator, sizeof *m);
     if (!m) return FOV_ERR_MEMORY;
+    m->kernels = kernels;
     m->allocator = *allocator;
     m->layers = layers;
     m->width = width;
@@ -53,27 +54,29 @@ typedef struct job {
     const float *x;
 } job;
 
-/* Block of rounded inputs: groups of 4 features, [padded / 4][ROWS][4], so that the products below walk it straight. */
-static void round_task(void *context, size_t group, unsigned thread) {
+/* A panel of rounded inputs, [ROWS][PANEL]; features beyond the width stay 0. */
+static void round_task(void *context, size_t panel, unsigned thread) {
     (void)thread;
     const job *j = context;
-    const size_t d = j->m->width, first = group * REGISTERS;
-    double *to = j->m->block + group * ROWS * REGISTERS, *sum = j->m->sum + j->layer * d;
-    for (size_t t = 0; t < j->rows; t++)
-        for (size_t i = 0; i < REGISTERS && first + i < d; i++) {
-            const double shift = 0x1.8p52, q = (double)j->x[t * d + first + i] / STEP + shift - shift; /* to the nearest integer */
-            to[t * REGISTERS + i] = q;
-            sum[first + i] += q;
+    const size_t d = j->m->width, first = panel * PANEL, columns = d - first < PANEL ? d - first : PANEL;
+    double *to = j->m->block + first * ROWS, *sum = j->m->sum + j->layer * d + first;
+    for (size_t t = 0; t < j->rows; t++, to += PANEL) {
+        const float *x = j->x + t * d + first;
+        for (size_t i = 0; i < columns; i++) {
+            const double shift = 0x1.8p52, q = (double)x[i] / STEP + shift - shift; /* to the nearest integer */
+            to[i] = q;
+            sum[i] += q;
         }
+    }
 }
 
-/* Products of two groups of 4 features over the block's rows. */
-static void products(const double *a, const double *b, size_t rows, double out[REGISTERS][REGISTERS]) {
-    double s[REGISTERS][REGISTERS] = {{0}};
-    for (size_t t = 0; t < rows; t++, a += REGISTERS, b += REGISTERS)
-        for (size_t i = 0; i < REGISTERS; i++)
-            for (size_t k = 0; k < REGISTERS; k++) s[i][k] += a[i] * b[k];
-    memcpy(out, s, sizeof s);
+/* Add products of FOV_GRAM_ROWS features from i on and a panel from k on. */
+static void add_products(const job *j, size_t i, size_t k) {
+    const size_t d = j->m->width, rows = d - i < FOV_GRAM_ROWS ? d - i : FOV_GRAM_ROWS, columns = d - k < PANEL ? d - k : PANEL;
+    double sum[FOV_GRAM_ROWS * PANEL], *gram = j->m->gram + j->layer * d * d + i * d + k;
+    j->m->kernels->gram(j->m->block + i / PANEL * PANEL * ROWS + i % PANEL, j->m->block + k * ROWS, j->rows, sum);
+    for (size_t a = 0; a < rows; a++)
+        for (size_t b = 0; b < columns; b++) gram[a * d + b] += sum[a * PANEL + b];
 }
 
 /* A tile of the upper triangle. */
@@ -81,15 +84,9 @@ static void gram_task(void *context, size_t index, unsigned thread) {
     (void)thread;
     const job *j = context;
     const size_t d = j->m->width, row = index / j->tiles * TILE, column = index % j->tiles * TILE;
-    if (column < row) return;
-    double *gram = j->m->gram + j->layer * d * d, out[REGISTERS][REGISTERS];
-    for (size_t i = row; i < row + TILE && i < d; i += REGISTERS)
-        for (size_t k = column; k < column + TILE && k < d; k += REGISTERS) {
-            if (k + REGISTERS <= i) continue;
-            products(j->m->block + i * ROWS, j->m->block + k * ROWS, j->rows, out);
-            for (size_t a = 0; a < REGISTERS && i + a < d; a++)
-                for (size_t b = 0; b < REGISTERS && k + b < d; b++) gram[(i + a) * d + k + b] += out[a][b];
-        }
+    for (size_t i = row; i < row + TILE && i < d; i += FOV_GRAM_ROWS)
+        for (size_t k = column; k < column + TILE && k < d; k += PANEL)
+            if (k + PANEL > i) add_products(j, i, k);
 }
 
 void fov_moments_add(fov_moments *m, size_t layer, const float *x, size_t n) {
@@ -97,7 +94,7 @@ void fov_moments_add(fov_moments *m, size_t layer, const float *x, size_t n) {
     for (size_t t = 0; t < n; t += ROWS) {
         j.x = x + t * m->width;
         j.rows = n - t < ROWS ? n - t : ROWS;
-        fov_parallel(m->threads, (m->width + REGISTERS - 1) / REGISTERS, round_task, &j);
+        fov_parallel(m->threads, (m->width + PANEL - 1) / PANEL, round_task, &j);
         fov_parallel(m->threads, j.tiles * j.tiles, gram_task, &j);
     }
 }

@@ -4,14 +4,16 @@
 #define FOV_MODEL_MOMENTS_H
 
 #include "core/memory.h"
+#include "kernels/kernels.h"
 
 typedef struct fov_moments {
     fov_allocator allocator;
+    const fov_kernels *kernels;
     size_t layers, width;
     unsigned threads;
-    double *sum;  /* [L][d] of q = round(x / step) */
-    double *gram; /* [L][d][d] of q q^T; the upper triangle */
-    double *block;
+    double *sum;   /* [L][d] of q = round(x / step) */
+    double *gram;  /* [L][d][d] of q q^T; the upper triangle */
+    double *block; /* rounded inputs, panel by panel */
 } fov_moments;
 
 fov_status fov_moments_create(size_t layers, size_t width, unsigned threads, const fov_allocator *allocator, fov_moments **moments);

@@ -11,6 +11,8 @@
 typedef struct reading {
     fov_profile *profile;
     const char *path;
+    uint32_t *seen; /* [d] the last head, from 1, in whose order a feature was met */
+    uint32_t heads;
     fov_error *error;
     fov_status status;
 } reading;
@@ -41,6 +43,12 @@ static const void *find_layer(reading *r, size_t layer, const char *part, fov_dt
     return find(r, name, dtype, a, b, c);
 }
 
+static bool has_layer(const reading *r, size_t layer, const char *part) {
+    char name[96];
+    snprintf(name, sizeof name, "layers.%zu.value.%s", layer, part);
+    return fov_tensors_find(r->profile->tensors, name) != NULL;
+}
+
 static void check_provenance(reading *r, const struct fov_model *model) {
     const uint64_t *p = find(r, "provenance", FOV_U64, sizeof(fov_provenance) / sizeof(uint64_t), 0, 0);
     if (!p) return;
@@ -65,10 +73,21 @@ static void check_levels(reading *r, const uint32_t *levels, size_t count, size_
     if (!good) r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "levels do not ascend from 0 to below %zu", d);
 }
 
-static void check_order(reading *r, size_t layer, const uint32_t *order, size_t count, size_t d) {
-    for (size_t i = 0; order && i < count && !r->status; i++)
-        if (order[i] >= d)
-            r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu: feature %u is not below %zu", layer, order[i], d);
+/* Features of every head: below d, none twice. */
+static void check_order(reading *r, size_t layer, const uint32_t *order, size_t heads, size_t top, size_t d) {
+    for (size_t h = 0; order && h < heads && !r->status; h++) {
+        r->heads++;
+        for (size_t k = 0; k < top && !r->status; k++) {
+            const uint32_t i = order[h * top + k];
+            if (i < d && r->seen[i] != r->heads)
+                r->seen[i] = r->heads;
+            else
+                r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
+                                     i < d ? "layer %zu, head %zu: feature %u is there twice; there are %zu"
+                                           : "layer %zu, head %zu: feature %u is not below %zu",
+                                     layer, h, i, d);
+        }
+    }
 }
 
 static void check_finite(reading *r, size_t layer, const float *x, size_t n) {
@@ -89,7 +108,13 @@ static void read_layer(reading *r, const fov_config *c, size_t layer, const uint
     p.order = find_layer(r, layer, "regress.order", FOV_U32, h, top, 0);
     p.regress_weight = find_layer(r, layer, "regress.weight", FOV_F32, h, sum, e);
     p.regress_error = find_layer(r, layer, "regress.error", FOV_F32, h, count, 0);
-    check_order(r, layer, p.order, h * top, d);
+    if (has_layer(r, layer, "lowrank.basis")) {
+        p.basis = find_layer(r, layer, "lowrank.basis", FOV_F32, fov_profile_rank(top, d), d, 0);
+        p.basis_error = find_layer(r, layer, "lowrank.error", FOV_F32, count, 0, 0);
+        check_finite(r, layer, p.basis, fov_profile_rank(top, d) * d);
+        check_finite(r, layer, p.basis_error, count);
+    }
+    check_order(r, layer, p.order, h, top, d);
     check_finite(r, layer, p.mean, d);
     for (size_t i = 0; p.covariance && i < d; i++) check_finite(r, layer, p.covariance + i * d + i, 1);
     check_finite(r, layer, p.share, h);
@@ -112,26 +137,47 @@ static void read_all(reading *r, const struct fov_model *model) {
     for (size_t l = 0; l < c->layers && !r->status; l++) read_layer(r, c, l, levels, count);
 }
 
-fov_status fov_profile_open(const struct fov_model *model, const char *path, fov_profile **profile, fov_error *error) {
+/* Reads `bytes`; those in p->bytes are released with it. */
+static fov_status read_bytes(const struct fov_model *model, fov_profile *p, const void *bytes, size_t size, const char *label,
+                             fov_error *error) {
     const fov_allocator *allocator = &model->allocator;
-    fov_profile *p = fov_alloc_zero(allocator, sizeof *p);
-    if (!p) return fov_fail(error, FOV_ERR_MEMORY, path, "out of memory");
-    p->allocator = *allocator;
-    reading r = {.profile = p, .path = path, .error = error};
-    size_t size = 0;
+    reading r = {.profile = p, .path = label, .error = error};
     p->layers = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *p->layers));
-    if (!p->layers)
-        r.status = fov_fail(error, FOV_ERR_MEMORY, path, "out of memory");
+    r.seen = fov_alloc_zero(allocator, fov_mul(model->config.width, sizeof *r.seen));
+    if (!p->layers || !r.seen)
+        r.status = fov_fail(error, FOV_ERR_MEMORY, label, "out of memory");
     else
-        r.status = fov_file_load(path, (size_t)1 << 40, allocator, &p->bytes, &size, error);
-    if (!r.status) r.status = fov_tensors_open_memory(p->bytes, size, path, allocator, &p->tensors, error);
+        r.status = fov_tensors_open_memory(bytes, size, label, allocator, &p->tensors, error);
     if (!r.status) read_all(&r, model);
-    if (r.status) {
+    fov_release(allocator, r.seen);
+    return r.status;
+}
+
+fov_status fov_profile_open(const struct fov_model *model, const char *path, fov_profile **profile, fov_error *error) {
+    fov_profile *p = fov_alloc_zero(&model->allocator, sizeof *p);
+    if (!p) return fov_fail(error, FOV_ERR_MEMORY, path, "out of memory");
+    p->allocator = model->allocator;
+    size_t size = 0;
+    fov_status status = fov_file_load(path, (size_t)1 << 40, &model->allocator, &p->bytes, &size, error);
+    if (!status) status = read_bytes(model, p, p->bytes, size, path, error);
+    if (status)
         fov_profile_close(p);
-        return r.status;
-    }
-    *profile = p;
-    return FOV_OK;
+    else
+        *profile = p;
+    return status;
+}
+
+fov_status fov_profile_open_memory(const struct fov_model *model, const void *bytes, size_t size, const char *label,
+                                   fov_profile **profile, fov_error *error) {
+    fov_profile *p = fov_alloc_zero(&model->allocator, sizeof *p);
+    if (!p) return fov_fail(error, FOV_ERR_MEMORY, label, "out of memory");
+    p->allocator = model->allocator;
+    const fov_status status = read_bytes(model, p, bytes, size, label, error);
+    if (status)
+        fov_profile_close(p);
+    else
+        *profile = p;
+    return status;
 }
 
 void fov_profile_close(fov_profile *p) {

@@ -5,6 +5,7 @@
  *     layers.L.value.mean            F32 [d]         layers.L.value.covariance      F32 [d, d]
  *     layers.L.value.share           F32 [H]         layers.L.value.regress.order   U32 [H, r]
  *     layers.L.value.regress.weight  F32 [H, s, e]   layers.L.value.regress.error   F32 [H, n]
+ *     layers.L.value.lowrank.basis   F32 [r / 2, H e]  layers.L.value.lowrank.error  F32 [n]     both or none
  * Other tensors are for later parts (layers.L.ffn...) and are passed over. */
 #ifndef FOV_MODEL_PROFILE_H
 #define FOV_MODEL_PROFILE_H
@@ -28,6 +29,9 @@ typedef struct fov_profile {
 
 /* Read and check a profile: FOV_ERR_FORMAT when it is malformed, FOV_ERR_MISMATCH when it is of another model or other weights. */
 fov_status fov_profile_open(const struct fov_model *model, const char *path, fov_profile **profile, fov_error *error);
+/* The same on a borrowed block; `label` stands for the file in messages and lives as long as the profile. */
+fov_status fov_profile_open_memory(const struct fov_model *model, const void *bytes, size_t size, const char *label,
+                                   fov_profile **profile, fov_error *error);
 void fov_profile_close(fov_profile *profile); /* NULL is allowed */
 
 /* Fit and write. Levels used for inputs of width d: ascending, from 0, below d. */

@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "core/threads.h"
 #include "model/profile.h"
+#include "values/lowrank_fit.h"
 #include "values/project.h"
 #include "values/regress_fit.h"
 
@@ -29,6 +30,7 @@ typedef struct layer_data {
     float *mean, *covariance, *share;
     uint32_t *order;
     float *weight, *error;
+    float *basis, *basis_error;
 } layer_data;
 
 typedef struct writing {
@@ -41,6 +43,8 @@ typedef struct writing {
     uint32_t level[FOV_PROFILE_LEVELS];
     layer_data data;
     double *mean, *covariance, *w, *scratch; /* w: [heads][d][e]; scratch: [threads] */
+    double *residual, *basis_scratch;        /* residual: [rank + 1] */
+    size_t rank;
     size_t scratch_size, layer;
 } writing;
 
@@ -53,6 +57,10 @@ static size_t carve(fov_arena *arena, writing *s) {
     s->data.order = fov_arena_take(arena, fov_mul(s->heads, s->top), sizeof(uint32_t));
     s->data.weight = fov_arena_take(arena, fov_mul(fov_mul(s->heads, s->sum), s->e), sizeof(float));
     s->data.error = fov_arena_take(arena, fov_mul(s->heads, s->levels), sizeof(float));
+    s->data.basis = fov_arena_take(arena, fov_mul(s->rank, s->d), sizeof(float));
+    s->data.basis_error = fov_arena_take(arena, s->levels, sizeof(float));
+    s->residual = fov_arena_take(arena, s->rank + 1, sizeof(double));
+    s->basis_scratch = fov_arena_take(arena, fov_lowrank_fit_scratch(s->d, s->d, s->rank), sizeof(double));
     s->mean = fov_arena_take(arena, s->d, sizeof(double));
     s->covariance = fov_arena_take(arena, square, sizeof(double));
     s->w = fov_arena_take(arena, square, sizeof(double));
@@ -68,7 +76,7 @@ typedef struct part {
     const void *data;
 } part;
 
-enum { PARTS = 6 };
+enum { PARTS = 8 };
 
 static void list_parts(const writing *s, part parts[PARTS]) {
     const part all[PARTS] = {{"mean", "F32", {s->d, 0, 0}, s->data.mean},
@@ -76,7 +84,9 @@ static void list_parts(const writing *s, part parts[PARTS]) {
                              {"share", "F32", {s->heads, 0, 0}, s->data.share},
                              {"regress.order", "U32", {s->heads, s->top, 0}, s->data.order},
                              {"regress.weight", "F32", {s->heads, s->sum, s->e}, s->data.weight},
-                             {"regress.error", "F32", {s->heads, s->levels, 0}, s->data.error}};
+                             {"regress.error", "F32", {s->heads, s->levels, 0}, s->data.error},
+                             {"lowrank.basis", "F32", {s->rank, s->d, 0}, s->data.basis},
+                             {"lowrank.error", "F32", {s->levels, 0, 0}, s->data.basis_error}};
     memcpy(parts, all, sizeof all);
 }
 
@@ -175,6 +185,21 @@ static void fit_task(void *context, size_t head, unsigned thread) {
     fov_regress_fit_run(&fit, s->scratch + thread * s->scratch_size);
 }
 
+/* After fit_task, which unpacks the weights. */
+static void fit_basis(const writing *s) {
+    const fov_lowrank_fit fit = {.width = s->d,
+                                 .heads = s->heads,
+                                 .head_size = s->e,
+                                 .rank = s->rank,
+                                 .threads = s->threads,
+                                 .covariance = s->covariance,
+                                 .w = s->w,
+                                 .basis = s->data.basis,
+                                 .residual = s->residual};
+    fov_lowrank_fit_run(&fit, s->basis_scratch);
+    for (size_t l = 0; l < s->levels; l++) s->data.basis_error[l] = (float)s->residual[fov_profile_rank(s->level[l], s->d)];
+}
+
 static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *error) {
     if (!fov_moments_finish(s->moments, layer, tokens, s->mean, s->covariance))
         return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name,
@@ -185,6 +210,7 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
     find_shares(s, &s->model->layers[layer].o);
     s->layer = layer;
     fov_parallel(s->threads, s->heads, fit_task, s);
+    fit_basis(s);
     part parts[PARTS];
     list_parts(s, parts);
     fov_status status = FOV_OK;
@@ -207,6 +233,7 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_moments *m
     if (s.levels < 2)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, model->name, "a width of %zu is too small to leave anything out", s.d);
     s.top = s.level[s.levels - 1];
+    s.rank = fov_profile_rank(s.top, s.d);
     for (size_t l = 0; l < s.levels; l++) s.sum += s.level[l];
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &s);

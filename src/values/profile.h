@@ -21,9 +21,14 @@ typedef struct fov_value_profile {
     const float *regress_weight; /* [H][sum of levels][e], level by level */
     const float *regress_error;  /* [H][levels] residual energy, mean over tokens of ||x W - x B||^2 */
 
-    /* lowrank: the ranks are half the levels. */
-    const float *basis;       /* [level[levels - 1] / 2][H * e] orthonormal rows */
+    /* lowrank: the ranks are half the levels, at most H e. NULL: the profile was made without. */
+    const float *basis;       /* [rank of the last level][H * e] orthonormal rows */
     const float *basis_error; /* [levels] residual energy of the whole layer */
 } fov_value_profile;
+
+/* Rank of a level, for m outputs. */
+static inline size_t fov_profile_rank(size_t level, size_t m) {
+    return level / 2 < m ? level / 2 : m;
+}
 
 #endif

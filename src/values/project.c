@@ -66,3 +66,25 @@ float fov_value_rows_scale(const fov_values *problem, size_t text) {
     if (!q || q[text + 1] == q[text]) return 1;
     return (float)(offsets[text + 1] - offsets[text]) / (float)(q[text + 1] - q[text]);
 }
+
+/* Level by level over a block of tokens, so that the compiler makes vectors of it. */
+void fov_value_choose(const float *slope, const float *price, size_t levels, const float *s, size_t n, uint32_t *choice) {
+    enum { BLOCK = 64 };
+    for (size_t first = 0; first < n; first += BLOCK, s += BLOCK, choice += BLOCK) {
+        const size_t count = n - first < BLOCK ? n - first : BLOCK;
+        float least[BLOCK];
+        for (size_t i = 0; i < count; i++) {
+            least[i] = price[levels];
+            choice[i] = (uint32_t)levels;
+        }
+        for (size_t l = levels; l-- > 0;) {
+            const float rise = slope[l], base = price[l];
+            for (size_t i = 0; i < count; i++) {
+                const float loss = s[i] * rise + base;
+                const bool better = loss < least[i];
+                least[i] = better ? loss : least[i];
+                choice[i] = better ? (uint32_t)l : choice[i];
+            }
+        }
+    }
+}

@@ -25,6 +25,10 @@ fov_value_center fov_value_center_of(const fov_value_profile *profile, size_t wi
 void fov_value_distances(const fov_value_center *center, const fov_values *problem, size_t width, unsigned threads,
                          float *distance);
 
+/* choice[i] = the level l that minimises s[i] slope[l] + price[l], the higher of equals; `levels`, the dense one (slope 0, price
+ * price[levels]), where none is below it and where s[i] is NaN. */
+void fov_value_choose(const float *slope, const float *price, size_t levels, const float *s, size_t n, uint32_t *choice);
+
 /* What brings the column energies of a text to as many query rows as it has tokens: n / rows counted. */
 float fov_value_rows_scale(const fov_values *problem, size_t text);
 

@@ -9,8 +9,8 @@
  * [CLS] row, alone, stands for all. Biased and deterministic.
  *
  * mu leaves X alone: it goes into the bias. The tokens of a chunk that chose the same level are a gemm, which reads the columns of
- * X through the order: nothing is gathered beforehand. One gemm per head and level over all tokens was slower: each head then
- * gathers from all of X, out of L3. */
+ * X where they stand, ascending within a level: nothing is gathered beforehand. One gemm per head and level over all tokens was
+ * slower: each head then reads all of X, out of L3. */
 #include <string.h>
 
 #include "core/threads.h"
@@ -29,38 +29,58 @@ enum {
 };
 
 typedef struct tables {
-    float *mean;     /* [d] */
-    uint32_t *order; /* [heads][top] */
-    float *error;    /* [heads][levels] eps_t(l) w_t */
-    float *bias;     /* [heads][levels][e] */
-    float *packed;   /* [heads]: level by level, [packed_size(e, r)] */
+    float *mean;       /* [d] */
+    uint32_t *columns; /* [heads][first[levels]]: the features of each level, ascending */
+    float *error;      /* [heads][levels] eps_t(l) w_t */
+    float *bias;       /* [heads][levels][e] */
+    float *packed;     /* [heads]: level by level, [packed_size(e, r)] */
     size_t levels, top;
     size_t level[LEVELS]; /* the last is d: the dense one */
+    size_t first[LEVELS]; /* of a level in a head's columns; first[levels] in all */
     size_t start[LEVELS]; /* of a level in a head's packed weights; start[levels] in all */
     fov_value_center center;
 } tables;
 
 static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables *t) {
     t->mean = fov_arena_take(arena, w->width, sizeof(float));
-    t->order = fov_arena_take(arena, fov_mul(w->heads, t->top), sizeof(uint32_t));
+    t->columns = fov_arena_take(arena, fov_mul(w->heads, t->first[t->levels]), sizeof(uint32_t));
     t->error = fov_arena_take(arena, fov_mul(w->heads, t->levels), sizeof(float));
     t->bias = fov_arena_take(arena, fov_mul(fov_mul(w->heads, t->levels), w->head_size), sizeof(float));
     t->packed = fov_arena_take(arena, fov_mul(w->heads, t->start[t->levels]), sizeof(float));
     return arena->used;
 }
 
-/* bias = b + mu W - mu_S B. */
+/* What binding needs for a while. */
+typedef struct binding {
+    double *mean;       /* [e] b + mu W of the head */
+    uint32_t *position; /* [d] of a feature in the head's order; top where it is none of them */
+    float *rows;        /* [top][e] weights of a level, by ascending feature */
+} binding;
+
+static size_t carve_binding(fov_arena *arena, const fov_value_weights *w, size_t top, binding *b) {
+    b->mean = fov_arena_take(arena, w->head_size, sizeof *b->mean);
+    b->position = fov_arena_take(arena, w->width, sizeof *b->position);
+    b->rows = fov_arena_take(arena, fov_mul(top, w->head_size), sizeof *b->rows);
+    return arena->used;
+}
+
+/* bias = b + mu W - mu_S B; the features of the level and their weights in ascending order, so that X is read straight on. */
 static void bind_level(const fov_value_weights *w, const tables *t, const fov_kernels *kernels, size_t head, size_t l,
-                       const float *weight, const double *mean) {
-    const size_t e = w->head_size;
-    const uint32_t *order = t->order + head * t->top;
+                       const float *weight, const binding *b) {
+    const size_t e = w->head_size, r = t->level[l];
+    uint32_t *columns = t->columns + head * t->first[t->levels] + t->first[l];
     float *bias = t->bias + (head * t->levels + l) * e;
+    for (size_t i = 0, k = 0; i < w->width; i++) {
+        if (b->position[i] >= r) continue;
+        memcpy(b->rows + k * e, weight + b->position[i] * e, e * sizeof *weight);
+        columns[k++] = (uint32_t)i;
+    }
     for (size_t c = 0; c < e; c++) {
-        double sum = mean[c];
-        for (size_t k = 0; k < t->level[l]; k++) sum -= (double)t->mean[order[k]] * (double)weight[k * e + c];
+        double sum = b->mean[c];
+        for (size_t k = 0; k < r; k++) sum -= (double)t->mean[columns[k]] * (double)b->rows[k * e + c];
         bias[c] = (float)sum;
     }
-    kernels->pack_n(weight, e, t->level[l], e, t->packed + head * t->start[t->levels] + t->start[l]);
+    kernels->pack_n(b->rows, e, r, e, t->packed + head * t->start[t->levels] + t->start[l]);
 }
 
 static void measure(tables *t, const fov_value_weights *w) {
@@ -69,25 +89,27 @@ static void measure(tables *t, const fov_value_weights *w) {
     t->top = p->level[p->levels - 1];
     for (size_t l = 0; l < p->levels; l++) {
         t->level[l] = p->level[l];
+        t->first[l + 1] = t->first[l] + p->level[l];
         t->start[l + 1] = t->start[l] + fov_packed_size(w->head_size, p->level[l]);
     }
     t->level[t->levels] = w->width;
 }
 
-static void bind_heads(tables *t, const fov_value_weights *w, const fov_kernels *kernels, double *mean) {
+static void bind_heads(tables *t, const fov_value_weights *w, const fov_kernels *kernels, const binding *b) {
     const fov_value_profile *p = w->profile;
     const size_t e = w->head_size;
     double base = 0;
     for (size_t h = 0; h < w->heads; h++) base += (double)p->regress_error[h * t->levels] / (double)w->heads;
     t->center = fov_value_center_of(p, w->width, t->mean);
-    memcpy(t->order, p->order, w->heads * t->top * sizeof *t->order);
     const float *weight = p->regress_weight;
     for (size_t h = 0; h < w->heads; h++) {
-        fov_value_mean(w, h, mean);
+        fov_value_mean(w, h, b->mean);
+        for (size_t i = 0; i < w->width; i++) b->position[i] = (uint32_t)t->top;
+        for (size_t k = 0; k < t->top; k++) b->position[p->order[h * t->top + k]] = (uint32_t)k;
         for (size_t l = 0; l < t->levels; weight += t->level[l++] * e) {
             double error = base > 0 ? (double)p->regress_error[h * t->levels + l] / base : 0;
             t->error[h * t->levels + l] = (float)(error * (double)p->share[h]);
-            bind_level(w, t, kernels, h, l, weight, mean);
+            bind_level(w, t, kernels, h, l, weight, b);
         }
     }
 }
@@ -103,30 +125,34 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena arena = {0};
     fov_arena_take(&arena, 1, sizeof t);
     const size_t bytes = carve_tables(&arena, w, &t);
-    double *mean = fov_alloc(allocator, fov_mul(w->head_size, sizeof *mean));
+    binding b;
+    fov_arena scratch = {0};
+    const size_t scratch_bytes = carve_binding(&scratch, w, t.top, &b);
+    scratch = (fov_arena){fov_alloc(allocator, scratch_bytes), 0, scratch_bytes, false};
     *bound = fov_alloc(allocator, bytes);
-    if (!*bound || !mean) {
-        fov_release(allocator, mean);
+    if (!*bound || !scratch.block) {
+        fov_release(allocator, scratch.block);
         fov_release(allocator, *bound);
         *bound = NULL;
         return FOV_ERR_MEMORY;
     }
+    carve_binding(&scratch, w, t.top, &b);
     arena = (fov_arena){*bound, 0, bytes, false};
     tables *kept = fov_arena_take(&arena, 1, sizeof *kept);
     carve_tables(&arena, w, &t);
-    bind_heads(&t, w, kernels, mean);
+    bind_heads(&t, w, kernels, &b);
     *kept = t;
-    fov_release(allocator, mean);
+    fov_release(allocator, scratch.block);
     return FOV_OK;
 }
 
 /* ---- forward ---- */
 
 typedef struct plan {
-    float *distance; /* [N] ||x - mu||^2 / tr C, for importance brought to n rows */
-    uint8_t *choice; /* [heads][N] */
-    uint32_t *rows;  /* [heads][N] grouped by level within each chunk */
-    fov_gemm *gemms; /* [chunks][heads][LEVELS] */
+    float *distance;  /* [N] ||x - mu||^2 / tr C, for importance brought to n rows */
+    uint32_t *choice; /* [heads][N] */
+    uint32_t *rows;   /* [heads][N] grouped by level within each chunk */
+    fov_gemm *gemms;  /* [chunks][heads][LEVELS] */
 } plan;
 
 static size_t carve_plan(fov_arena *arena, const fov_values_size *s, plan *p) {
@@ -153,20 +179,6 @@ typedef struct job {
     float price[LEVELS];          /* lambda r / d */
 } job;
 
-/* The cheapest level for energy s, from the dense one down; a NaN stays dense. */
-static uint8_t choose(const job *j, const float *error, float s) {
-    size_t best = j->t->levels;
-    float least = j->price[best];
-    for (size_t l = j->t->levels; l-- > 0;) {
-        const float loss = s * error[l] + j->price[l];
-        if (loss < least) {
-            least = loss;
-            best = l;
-        }
-    }
-    return (uint8_t)best;
-}
-
 static fov_gemm level_gemm(const job *j, size_t head, size_t l, const uint32_t *rows, size_t n) {
     const fov_value_weights *w = j->run->weights;
     const tables *t = j->t;
@@ -177,7 +189,7 @@ static fov_gemm level_gemm(const job *j, size_t head, size_t l, const uint32_t *
                       .x = j->v->x,
                       .ldx = j->v->ldx,
                       .x_rows = rows,
-                      .x_columns = t->order + head * t->top,
+                      .x_columns = t->columns + head * t->first[t->levels] + t->first[l],
                       .w = t->packed + head * t->start[t->levels] + t->start[l],
                       .bias = t->bias + (head * t->levels + l) * w->head_size,
                       .y = j->v->v + head * w->head_size,
@@ -192,33 +204,32 @@ static void plan_task(void *context, size_t index, unsigned thread) {
     const size_t heads = j->run->weights->heads, chunk = index / heads, head = index % heads;
     const size_t begin = chunk * CHUNK, end = begin + CHUNK < j->tokens ? begin + CHUNK : j->tokens;
     const float *error = j->t->error + head * j->t->levels, *energy = j->v->col_energy + head * j->stride + j->first;
-    uint8_t *choice = j->plan.choice + head * j->tokens;
+    float s[CHUNK] = {0};
+    uint32_t *choice = j->plan.choice + head * j->tokens + begin;
     uint32_t *rows = j->plan.rows + head * j->tokens + begin, count[LEVELS] = {0}, start[LEVELS] = {0};
-    for (size_t i = begin; i < end; i++) {
-        choice[i] = choose(j, error, energy[i] * j->plan.distance[i]);
-        count[choice[i]]++;
-    }
+    for (size_t i = begin; i < end; i++) s[i - begin] = energy[i] * j->plan.distance[i];
+    fov_value_choose(error, j->price, j->t->levels, s, end - begin, choice);
+    for (size_t i = 0; i < end - begin; i++) count[choice[i]]++;
     for (size_t l = 0; l + 1 < LEVELS; l++) start[l + 1] = start[l] + count[l];
     for (size_t l = 0; l < LEVELS; l++)
         j->plan.gemms[index * LEVELS + l] = l <= j->t->levels ? level_gemm(j, head, l, rows + start[l], count[l]) : (fov_gemm){0};
-    for (size_t i = begin; i < end; i++) rows[start[choice[i]]++] = (uint32_t)(j->first + i);
+    for (size_t i = begin; i < end; i++) rows[start[choice[i - begin]]++] = (uint32_t)(j->first + i);
 }
 
-static void account(const job *j) {
+static void account(const job *j, size_t groups) {
     const fov_value_weights *w = j->run->weights;
-    const tables *t = j->t;
     float *work = j->v->work ? j->v->work + j->first : NULL;
     double features = 0;
-    for (size_t i = 0; work && i < j->tokens; i++) work[i] = 0;
-    for (size_t h = 0; h < w->heads; h++) {
-        for (size_t i = 0; i < j->tokens; i++) {
-            const size_t r = t->level[j->plan.choice[h * j->tokens + i]];
-            features += (double)r;
-            if (work) work[i] += (float)r / (float)(w->width * w->heads);
-            if (j->v->head_work) j->v->head_work[h] += (float)r / (float)w->width;
-        }
-    }
+    for (size_t g = 0; g < groups * LEVELS; g++) features += (double)j->plan.gemms[g].n * (double)j->plan.gemms[g].k;
     *j->run->multiply_adds += features * (double)w->head_size + (double)j->tokens * (double)w->width; /* and the distances */
+    for (size_t h = 0; j->v->head_work && h < w->heads; h++)
+        for (size_t i = 0; i < j->tokens; i++)
+            j->v->head_work[h] += (float)j->t->level[j->plan.choice[h * j->tokens + i]] / (float)w->width;
+    for (size_t i = 0; work && i < j->tokens; i++) {
+        size_t used = 0;
+        for (size_t h = 0; h < w->heads; h++) used += j->t->level[j->plan.choice[h * j->tokens + i]];
+        work[i] = (float)used / (float)(w->width * w->heads);
+    }
 }
 
 static void forward(const fov_values_run *run, const fov_values *v) {
@@ -239,7 +250,7 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     const size_t groups = (j.tokens + CHUNK - 1) / CHUNK * w->heads;
     fov_parallel(run->threads, groups, plan_task, &j);
     fov_gemm_run_all(run->kernels, j.plan.gemms, groups * LEVELS, run->threads, run->gemm_scratch);
-    account(&j);
+    account(&j, groups);
 }
 
 static bool needs_profile(const fov_setting *setting) {

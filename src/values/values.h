@@ -69,7 +69,7 @@ typedef struct fov_values_row {
 } fov_values_row;
 
 /* The methods there are. Adding one: its file, and its name here. */
-#define FOV_VALUES_METHODS(X) X(exact) X(mca) X(poisson) X(regress)
+#define FOV_VALUES_METHODS(X) X(exact) X(mca) X(poisson) X(regress) X(lowrank)
 
 #define FOV_VALUES_DECLARE(name) extern const fov_values_row fov_values_##name;
 FOV_VALUES_METHODS(FOV_VALUES_DECLARE)

@@ -156,10 +156,8 @@ static void test_estimators(void **state) {
     static const struct {
         const char *values;
         bool exact;
-    } cases[] = {{"regress:lambda=0", true},
-                 {"poisson:kappa=1e6", true},
-                 {"regress:lambda=.02", false},
-                 {"poisson:kappa=3", false},
+    } cases[] = {{"regress:lambda=0", true},          {"poisson:kappa=1e6", true},   {"lowrank:lambda=0", true},
+                 {"lowrank:lambda=.02", false},       {"regress:lambda=.02", false}, {"poisson:kappa=3", false},
                  {"mca:alpha=.1,p=calibrated", false}};
     static float exact[TEXTS * 2], logits[TEXTS * 2];
     const char *path = folder_path(&place, "profile");
@@ -199,6 +197,8 @@ static size_t place_of(const char *name) {
 
 static void test_refused_profiles(void **state) {
     (void)state;
+    uint32_t second; /* feature of a head */
+    memcpy(&second, profile.data + place_of("layers.3.value.regress.order") + sizeof second, sizeof second);
     const struct {
         const char *tensor;
         uint32_t value; /* put at its start */
@@ -208,7 +208,9 @@ static void test_refused_profiles(void **state) {
                  {"levels", 16, FOV_ERR_FORMAT, "ascend"},
                  {"layers.1.value.regress.order", WIDTH, FOV_ERR_FORMAT, "feature 256"},
                  {"layers.0.value.mean", 0x7fc00000, FOV_ERR_FORMAT, "finite"},
-                 {"layers.2.value.regress.weight", 0x7f800000, FOV_ERR_FORMAT, "finite"}};
+                 {"layers.2.value.regress.weight", 0x7f800000, FOV_ERR_FORMAT, "finite"},
+                 {"layers.3.value.lowrank.basis", 0x7f800000, FOV_ERR_FORMAT, "finite"},
+                 {"layers.3.value.regress.order", second, FOV_ERR_FORMAT, "twice"}};
     fov_error error;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const size_t at = place_of(cases[i].tensor);

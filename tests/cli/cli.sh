@@ -405,7 +405,7 @@ one_line
 awk '{ line[NR] = $0 } END { for (i = NR; i; i--) print line[i] }' sentences >backwards
 run 0 calibrate --data backwards --output q --threads 1 --quiet
 cmp -s p q || wrong 'the order of the texts changes the profile'
-for values in regress poisson mca:p=calibrated; do
+for values in regress lowrank poisson mca:p=calibrated; do
     run 0 classify --values $values --profile p texts
     lines out 2
     failed classify --values $values --profile q.absent texts

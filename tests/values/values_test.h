@@ -16,10 +16,20 @@
 
 #include "kernels/gemm.h"
 #include "support/random.h"
+#include "values/lowrank_fit.h"
 #include "values/regress_fit.h"
 #include "values/values.h"
 
-enum { VT_D = 72, VT_H = 3, VT_E = 10, VT_HE = VT_H * VT_E, VT_LEVELS = 4, VT_SUM = 16 + 32 + 48, VT_TOP = 48 };
+enum {
+    VT_D = 72,
+    VT_H = 3,
+    VT_E = 10,
+    VT_HE = VT_H * VT_E,
+    VT_LEVELS = 4,
+    VT_SUM = 16 + 32 + 48,
+    VT_TOP = 48,
+    VT_RANK = VT_TOP / 2
+};
 
 typedef struct vt_case {
     test_rng rng;
@@ -29,6 +39,8 @@ typedef struct vt_case {
     float weight[VT_HE * VT_D], bias[VT_HE]; /* as in a checkpoint: [H * e, d] */
     uint32_t level[VT_LEVELS], order[VT_H * VT_TOP];
     float fits[VT_H * VT_SUM * VT_E], errors[VT_H * VT_LEVELS];
+    float basis[VT_RANK * VT_HE], basis_errors[VT_LEVELS];
+    double w[VT_H * VT_D * VT_E]; /* [heads][d][e] */
     float *packed;
     fov_value_profile profile;
     fov_value_weights weights;
@@ -41,6 +53,23 @@ static inline double vt_normal(test_rng *rng) {
 
 static inline double vt_w(const vt_case *t, size_t head, size_t i, size_t c) {
     return (double)t->weight[(head * VT_E + c) * VT_D + i];
+}
+
+static inline void vt_make_basis(vt_case *t) {
+    double residual[VT_RANK + 1], *scratch = malloc(fov_lowrank_fit_scratch(VT_D, VT_HE, VT_RANK) * sizeof *scratch);
+    assert_non_null(scratch);
+    const fov_lowrank_fit fit = {.width = VT_D,
+                                 .heads = VT_H,
+                                 .head_size = VT_E,
+                                 .rank = VT_RANK,
+                                 .threads = 2,
+                                 .covariance = &t->c[0][0],
+                                 .w = t->w,
+                                 .basis = t->basis,
+                                 .residual = residual};
+    fov_lowrank_fit_run(&fit, scratch);
+    for (size_t l = 0; l < VT_LEVELS; l++) t->basis_errors[l] = (float)residual[t->level[l] / 2];
+    free(scratch);
 }
 
 /* Inputs of unequal, correlated features, and weights of unequal rows; the fits are the engine's. */
@@ -66,11 +95,12 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
     memcpy(t->level, levels, sizeof levels);
     const size_t per_head = fov_packed_size(VT_E, VT_D);
     t->packed = aligned_alloc(64, VT_H * per_head * sizeof(float));
-    double *scratch = malloc(fov_regress_fit_scratch(VT_D, VT_E, VT_TOP) * sizeof *scratch), w[VT_D * VT_E];
+    double *scratch = malloc(fov_regress_fit_scratch(VT_D, VT_E, VT_TOP) * sizeof *scratch);
     assert_true(t->packed && scratch);
     for (size_t h = 0; h < VT_H; h++) {
         t->share[h] = .5f + .5f * (float)h;
         kernels->pack_t(t->weight + h * VT_E * VT_D, VT_D, VT_E, VT_D, t->packed + h * per_head);
+        double *w = t->w + h * VT_D * VT_E;
         for (size_t i = 0; i < VT_D * VT_E; i++) w[i] = vt_w(t, h, i / VT_E, i % VT_E);
         const fov_regress_fit fit = {.width = VT_D,
                                      .head_size = VT_E,
@@ -84,6 +114,7 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
         fov_regress_fit_run(&fit, scratch);
     }
     free(scratch);
+    vt_make_basis(t);
     t->profile = (fov_value_profile){.file = "test",
                                      .mean = t->mean,
                                      .covariance = t->covariance,
@@ -92,7 +123,9 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
                                      .level = t->level,
                                      .order = t->order,
                                      .regress_weight = t->fits,
-                                     .regress_error = t->errors};
+                                     .regress_error = t->errors,
+                                     .basis = t->basis,
+                                     .basis_error = t->basis_errors};
     t->weights = (fov_value_weights){
         .width = VT_D, .heads = VT_H, .head_size = VT_E, .packed = t->packed, .bias = t->bias, .profile = &t->profile};
 }

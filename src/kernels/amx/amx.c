@@ -124,9 +124,9 @@ static void tile_int8(const fov_tile *t) {
 }
 
 static void gemm_block(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
-    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, pack_bf16};
-    static const fov_tiles int8 = {
-        ROWS, 10 * ROWS, FOV_GEMM_KC / 2, true, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512};
+    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, pack_bf16, NULL};
+    static const fov_tiles int8 = {ROWS, 10 * ROWS, FOV_GEMM_KC / 2, true, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512,
+                                   NULL};
     static const fov_tiles *const tiles[FOV_TYPES] = {&fov_tiles_f32_avx512, &bf16, &int8};
     if (g->type != FOV_TYPE_F32) configure(ROWS);
     fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);

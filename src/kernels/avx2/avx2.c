@@ -53,6 +53,7 @@ const fov_kernels fov_tier_avx2 = {
     .dots = fov_dots_avx2,
     .score_i8 = fov_score_i8_avx2,
     .above = fov_above_ref,
+    .gram = fov_gram_avx2,
     .keep_largest = fov_keep_largest,
     .softmax = fov_softmax_avx2,
     .softmax_tile = fov_softmax_tile_avx2,

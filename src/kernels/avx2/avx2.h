@@ -106,6 +106,7 @@ void fov_sampled_avx2(const fov_sampled *s);
 void fov_gather_avx2(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
 void fov_dots_avx2(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);
 void fov_score_i8_avx2(const fov_score_i8 *s);
+void fov_gram_avx2(const double *a, const double *b, size_t n, double *sum);
 void fov_softmax_avx2(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
 void fov_softmax_tile_avx2(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
 void fov_layernorm_avx2(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,

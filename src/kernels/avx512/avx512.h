@@ -93,6 +93,7 @@ size_t fov_above_avx512(const float *s, size_t n, float bound, uint32_t first, f
 void fov_dots_avx512(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);
 void fov_score_i8_vnni(const fov_score_i8 *s);
 size_t fov_keep_largest_avx512(float *value, uint32_t *index, size_t n, size_t k, uint32_t *spare, float *least);
+void fov_gram_avx512(const double *a, const double *b, size_t n, double *sum);
 void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
 void fov_softmax_tile_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
 void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps,
@@ -108,8 +109,9 @@ float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration);
 /* What all tables from avx512 up have in common. */
 #define FOV_AVX512_SLOTS                                                                                                           \
     .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .sampled = fov_sampled_avx512, .gather = fov_gather_avx512,          \
-    .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512, .above = fov_above_avx512, .softmax = fov_softmax_avx512,    \
-    .softmax_tile = fov_softmax_tile_avx512, .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512,    \
-    .from_f16 = fov_from_f16_avx512, .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
+    .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512, .above = fov_above_avx512, .gram = fov_gram_avx512,          \
+    .softmax = fov_softmax_avx512, .softmax_tile = fov_softmax_tile_avx512, .layernorm = fov_layernorm_avx512,                     \
+    .gelu = fov_gelu_avx512, .exp = fov_exp_avx512, .from_f16 = fov_from_f16_avx512, .from_bf16 = fov_from_bf16_avx512,            \
+    .to_bf16 = fov_to_bf16_avx512
 
 #endif

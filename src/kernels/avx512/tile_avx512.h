@@ -84,19 +84,28 @@ __attribute__((always_inline)) static inline __m512i fov_add_sum(const fov_multi
     return _mm512_add_epi32(old, acc);
 }
 
-__attribute__((always_inline)) static inline void fov_tile_rows(const fov_multiply multiply, const fov_tile *t, const size_t rows) {
+/* columns: X is read in place, at t->columns of its rows. The loads of the rows' addresses hide behind the multiply-adds. */
+__attribute__((always_inline)) static inline void fov_tile_rows(const fov_multiply multiply, const bool columns, const fov_tile *t,
+                                                                const size_t rows) {
     __m512i acc[14][2];
+    const float *x_row[14];
     FOV_UNROLL
-    for (size_t i = 0; i < rows; i++) acc[i][0] = acc[i][1] = _mm512_setzero_si512();
+    for (size_t i = 0; i < rows; i++) {
+        const size_t row = t->row + i;
+        acc[i][0] = acc[i][1] = _mm512_setzero_si512();
+        if (columns) x_row[i] = t->gemm->x + (t->gemm->x_rows ? t->gemm->x_rows[row] : row) * t->gemm->ldx;
+    }
     const size_t ahead = (rows <= 2 ? 32 : 16) * FOV_PANEL; /* of W; measured: few rows outrun 16 */
     const float *a = t->a, *b = t->b;
+    const uint32_t *column = t->columns;
     for (size_t k = t->k; k; k--) {
+        const size_t c = columns ? *column++ : 0;
         const fov_operand16 w0 = fov_operand_w(multiply, b), w1 = fov_operand_w(multiply, b + 16);
         _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
         _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
         FOV_UNROLL
         for (size_t i = 0; i < rows; i++) {
-            const fov_operand16 x = fov_operand_x(multiply, a + i * FOV_TILE_STRIDE);
+            const fov_operand16 x = fov_operand_x(multiply, columns ? x_row[i] + c : a + i * FOV_TILE_STRIDE);
             acc[i][0] = fov_multiply_add(multiply, acc[i][0], x, w0);
             acc[i][1] = fov_multiply_add(multiply, acc[i][1], x, w1);
         }
@@ -123,45 +132,45 @@ void fov_pack_bf16_avx512(const float *x, size_t k, const fov_quant *quant, floa
 void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant);
 void fov_pack_int8_avx512(const float *x, size_t k, const fov_quant *quant, float *words);
 
-#define FOV_TILE_1(name, multiply, r)                                                                                              \
+#define FOV_TILE_1(name, multiply, columns, r)                                                                                     \
     static void name##_##r(const fov_tile *t) {                                                                                    \
-        fov_tile_rows(multiply, t, r);                                                                                             \
+        fov_tile_rows(multiply, columns, t, r);                                                                                    \
     }
-#define FOV_TILE_12(name, multiply)                                                                                                \
-    FOV_TILE_1(name, multiply, 1)                                                                                                  \
-    FOV_TILE_1(name, multiply, 2)                                                                                                  \
-    FOV_TILE_1(name, multiply, 3)                                                                                                  \
-    FOV_TILE_1(name, multiply, 4)                                                                                                  \
-    FOV_TILE_1(name, multiply, 5)                                                                                                  \
-    FOV_TILE_1(name, multiply, 6)                                                                                                  \
-    FOV_TILE_1(name, multiply, 7)                                                                                                  \
-    FOV_TILE_1(name, multiply, 8)                                                                                                  \
-    FOV_TILE_1(name, multiply, 9)                                                                                                  \
-    FOV_TILE_1(name, multiply, 10)                                                                                                 \
-    FOV_TILE_1(name, multiply, 11)                                                                                                 \
-    FOV_TILE_1(name, multiply, 12)
+#define FOV_TILE_12(name, multiply, columns)                                                                                       \
+    FOV_TILE_1(name, multiply, columns, 1)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 2)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 3)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 4)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 5)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 6)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 7)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 8)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 9)                                                                                         \
+    FOV_TILE_1(name, multiply, columns, 10)                                                                                        \
+    FOV_TILE_1(name, multiply, columns, 11)                                                                                        \
+    FOV_TILE_1(name, multiply, columns, 12)
 #define FOV_TILE_LIST_12(name)                                                                                                     \
     name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11, name##_12
 
 /* name(): the tile and its epilogue; fov_tiles_<name>: what block.c needs. 14 rows take all registers, 12 leave some for
  * operands that are split. */
-#define FOV_TILES_14(name, multiply, finish, measure, pack)                                                                        \
-    FOV_TILE_12(name, multiply)                                                                                                    \
-    FOV_TILE_1(name, multiply, 13)                                                                                                 \
-    FOV_TILE_1(name, multiply, 14)                                                                                                 \
+#define FOV_TILES_14(name, multiply, finish, measure, pack, in_place)                                                              \
+    FOV_TILE_12(name, multiply, false)                                                                                             \
+    FOV_TILE_1(name, multiply, false, 13)                                                                                          \
+    FOV_TILE_1(name, multiply, false, 14)                                                                                          \
     static void (*const name##_all[])(const fov_tile *t) = {FOV_TILE_LIST_12(name), name##_13, name##_14};                         \
-    FOV_TILES_RUN(name, 14, finish, measure, pack)
+    FOV_TILES_RUN(name, 14, finish, measure, pack, in_place)
 #define FOV_TILES_12(name, multiply, finish, measure, pack)                                                                        \
-    FOV_TILE_12(name, multiply)                                                                                                    \
+    FOV_TILE_12(name, multiply, false)                                                                                             \
     static void (*const name##_all[])(const fov_tile *t) = {FOV_TILE_LIST_12(name)};                                               \
-    FOV_TILES_RUN(name, 12, finish, measure, pack)
-#define FOV_TILES_RUN(name, mr, finish, measure, pack)                                                                             \
+    FOV_TILES_RUN(name, 12, finish, measure, pack, NULL)
+#define FOV_TILES_RUN(name, mr, finish, measure, pack, in_place)                                                                   \
     static void name(const fov_tile *t) {                                                                                          \
         if (t->last) fov_prefetch_y(t);                                                                                            \
         name##_all[t->rows - 1](t);                                                                                                \
         if (t->last) finish(t);                                                                                                    \
     }                                                                                                                              \
-    const fov_tiles fov_tiles_##name = {mr, FOV_GEMM_ROWS, FOV_GEMM_KC, false, name, measure, pack};
+    const fov_tiles fov_tiles_##name = {mr, FOV_GEMM_ROWS, FOV_GEMM_KC, false, name, measure, pack, in_place};
 
 /* gemm_block of a tier. */
 #define FOV_GEMM_BLOCK(tier, f32, bf16, int8)                                                                                      \

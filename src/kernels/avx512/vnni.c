@@ -4,7 +4,7 @@
 #include "kernels/avx512/tile_avx512.h"
 #include "kernels/tiers.h"
 
-FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_avx512, fov_measure_int8_avx512, fov_pack_int8_avx512)
+FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_avx512, fov_measure_int8_avx512, fov_pack_int8_avx512, NULL)
 
 float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };

@@ -132,9 +132,9 @@ static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *w
 
 void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
     static const fov_tiles tiles[FOV_TYPES] = {
-        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_f32, NULL, NULL},
-        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_bf16, NULL, pack_bf16},
-        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_int8, measure_int8, pack_int8},
+        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_f32, NULL, NULL, NULL},
+        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_bf16, NULL, pack_bf16, NULL},
+        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_int8, measure_int8, pack_int8, NULL},
     };
     fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, &tiles[g->type]);
 }

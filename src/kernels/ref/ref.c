@@ -49,6 +49,7 @@ const fov_kernels fov_tier_ref = {
     .dots = fov_dots_ref,
     .score_i8 = fov_score_i8_ref,
     .above = fov_above_ref,
+    .gram = fov_gram_ref,
     .keep_largest = fov_keep_largest,
     .softmax = fov_softmax_ref,
     .softmax_tile = fov_softmax_tile_ref,

@@ -49,6 +49,7 @@ void fov_gather_ref(const float *a, const uint32_t *index, size_t n, const float
 void fov_dots_ref(const float *x, const uint32_t *index, size_t n, const float *w, size_t ldw, size_t cols, float *y);
 void fov_score_i8_ref(const fov_score_i8 *s);
 size_t fov_above_ref(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index);
+void fov_gram_ref(const double *a, const double *b, size_t n, double *sum);
 void fov_softmax_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy);
 void fov_softmax_tile_ref(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
 void fov_layernorm_ref(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,

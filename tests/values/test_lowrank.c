@@ -1,0 +1,330 @@
+/* test_lowrank.c: calibrated low rank: the basis against the eigenvalues of W^T C W, the estimator against its formula, in double.
+ */
+#include "values/values_test.h"
+
+enum { N = 40 };
+static vt_case t;
+static double g[VT_HE][VT_HE]; /* W^T C W */
+
+static void make_gram(void) {
+    static double cw[VT_D][VT_HE];
+    memset(cw, 0, sizeof cw);
+    memset(g, 0, sizeof g);
+    for (size_t i = 0; i < VT_D; i++)
+        for (size_t j = 0; j < VT_D; j++)
+            for (size_t o = 0; o < VT_HE; o++) cw[i][o] += t.c[i][j] * vt_w(&t, o / VT_E, j, o % VT_E);
+    for (size_t i = 0; i < VT_D; i++)
+        for (size_t a = 0; a < VT_HE; a++)
+            for (size_t b = 0; b < VT_HE; b++) g[a][b] += vt_w(&t, a / VT_E, i, a % VT_E) * cw[i][b];
+}
+
+/* Eigenvalues of g, descending, by cyclic Jacobi rotations; g is lost. */
+static void eigenvalues(double value[VT_HE]) {
+    for (int sweep = 0; sweep < 30; sweep++)
+        for (size_t p = 0; p < VT_HE; p++)
+            for (size_t q = p + 1; q < VT_HE; q++) {
+                if (g[p][q] == 0) continue;
+                const double theta = (g[q][q] - g[p][p]) / (2 * g[p][q]);
+                const double tangent = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
+                const double c = 1 / sqrt(tangent * tangent + 1), s = tangent * c;
+                for (size_t k = 0; k < VT_HE; k++) {
+                    const double a = g[k][p], b = g[k][q];
+                    g[k][p] = c * a - s * b;
+                    g[k][q] = s * a + c * b;
+                }
+                for (size_t k = 0; k < VT_HE; k++) {
+                    const double a = g[p][k], b = g[q][k];
+                    g[p][k] = c * a - s * b;
+                    g[q][k] = s * a + c * b;
+                }
+            }
+    for (size_t i = 0; i < VT_HE; i++) value[i] = g[i][i];
+    for (size_t i = 0; i < VT_HE; i++)
+        for (size_t j = i + 1; j < VT_HE; j++)
+            if (value[j] > value[i]) {
+                const double swap = value[i];
+                value[i] = value[j];
+                value[j] = swap;
+            }
+}
+
+/* The rows are orthonormal, to the rounding of their f32 parts; the error of each level is the energy they leave, and that is the
+ * least possible, the sum of the eigenvalues left, but for one per cent of the whole: the iterations part eigenvalues that are
+ * close only so far. */
+static void test_basis(void **state) {
+    (void)state;
+    double value[VT_HE];
+    vt_make(&t, 11);
+    make_gram();
+    for (size_t a = 0; a < VT_RANK; a++)
+        for (size_t b = 0; b < VT_RANK; b++) {
+            double dot = a == b ? -1 : 0;
+            for (size_t i = 0; i < VT_HE; i++) dot += (double)t.basis[a * VT_HE + i] * (double)t.basis[b * VT_HE + i];
+            assert_true(fabs(dot) <= 1e-6);
+        }
+    double left[VT_LEVELS], whole = 0;
+    for (size_t i = 0; i < VT_HE; i++) whole += g[i][i];
+    for (size_t l = 0; l < VT_LEVELS; l++) {
+        left[l] = whole;
+        for (size_t k = 0; k < t.level[l] / 2; k++)
+            for (size_t a = 0; a < VT_HE; a++)
+                for (size_t b = 0; b < VT_HE; b++)
+                    left[l] -= (double)t.basis[k * VT_HE + a] * g[a][b] * (double)t.basis[k * VT_HE + b];
+        assert_true(fabs((double)t.basis_errors[l] - left[l]) <= 1e-6 * whole);
+    }
+    eigenvalues(value);
+    for (size_t l = 0; l < VT_LEVELS; l++) {
+        double least = 0;
+        for (size_t k = t.level[l] / 2; k < VT_HE; k++) least += value[k];
+        assert_true(left[l] >= least - 1e-6 * whole && left[l] <= least + .01 * whole);
+    }
+    assert_true(left[1] < .5 * whole && left[1] > 2 * left[3]); /* the case has something to gain */
+    free(t.packed);
+}
+
+/* Of weights without rank a basis still comes out, orthonormal, and leaves nothing. */
+static void test_degenerate(void **state) {
+    (void)state;
+    enum { D = 6, E = 3, H = 2, M = E * H, RANK = 4 };
+    static double c[D * D], w[H * D * E], scratch[M * (D + M) + 2 * RANK * M];
+    float basis[RANK * M];
+    double residual[RANK + 1];
+    assert_true(fov_lowrank_fit_scratch(D, M, RANK) <= sizeof scratch / sizeof *scratch);
+    const fov_lowrank_fit fit = {D, H, E, RANK, 1, c, w, basis, residual};
+    for (int some = 0; some < 2; some++) {
+        for (size_t i = 0; i < D; i++) {
+            c[i * D + i] = some;
+            w[i * E] = some * (double)(i + 1); /* one column of the first head: rank 1 */
+        }
+        fov_lowrank_fit_run(&fit, scratch);
+        for (size_t a = 0; a < RANK; a++)
+            for (size_t b = 0; b < RANK; b++) {
+                double dot = a == b ? -1 : 0;
+                for (size_t i = 0; i < M; i++) dot += (double)basis[a * M + i] * (double)basis[b * M + i];
+                assert_true(fabs(dot) <= 1e-6);
+            }
+        assert_true(fabs(residual[0] - some * 91.) <= 1e-9); /* 1 + 4 + ... + 36 */
+        for (size_t k = 1; k <= RANK; k++) assert_true(residual[k] <= 1e-4);
+    }
+}
+
+typedef struct batch {
+    float x[N * VT_D], v[N * VT_HE], energy[VT_H * N], work[N];
+    size_t offsets[4], q_offsets[4];
+    uint64_t hashes[3];
+    fov_values values;
+} batch;
+static batch q;
+
+static void make_batch(void) {
+    vt_inputs(&t, q.x, N);
+    for (size_t i = 0; i < VT_H * N; i++) q.energy[i] = (float)pow(10, -3 * (double)(test_bits(&t.rng) >> 11) * 0x1p-53);
+    const size_t offsets[] = {0, 17, 18, N};
+    memcpy(q.offsets, offsets, sizeof offsets);
+    for (size_t i = 0; i < 3; i++) q.hashes[i] = i + 1;
+    q.values = (fov_values){.texts = 3, .offsets = q.offsets, .hashes = q.hashes, .x = q.x, .v = q.v, .col_energy = q.energy};
+    q.values.work = q.work;
+}
+
+static double cost_of(size_t l) {
+    if (l == VT_LEVELS) return 1;
+    return (double)(t.level[l] / 2) * (VT_D + VT_HE) / (VT_D * VT_HE);
+}
+
+static size_t best_level(size_t j, double energy, double lambda, double *margin) {
+    double least = INFINITY, second = INFINITY;
+    size_t best = 0;
+    for (size_t l = 0; l <= VT_LEVELS; l++) {
+        const double eps = l < VT_LEVELS ? (double)t.basis_errors[l] / (double)t.basis_errors[0] : 0;
+        const double loss = energy * vt_distance(&t, q.x + j * VT_D) * eps + lambda * cost_of(l);
+        if (loss < least) {
+            second = least;
+            least = loss;
+            best = l;
+        } else if (loss < second) {
+            second = loss;
+        }
+    }
+    *margin = (second - least) / least;
+    return best;
+}
+
+/* H~ of token j at a level, in double, and the size of its terms. */
+static void reference(size_t j, size_t l, double out[VT_HE], double size[VT_HE]) {
+    double full[VT_HE], mean[VT_HE], terms[VT_HE];
+    for (size_t o = 0; o < VT_HE; o++) {
+        full[o] = terms[o] = 0;
+        mean[o] = (double)t.bias[o];
+        for (size_t i = 0; i < VT_D; i++) {
+            const double w = vt_w(&t, o / VT_E, i, o % VT_E), x = (double)q.x[j * VT_D + i];
+            full[o] += (x - (double)t.mean[i]) * w;
+            mean[o] += (double)t.mean[i] * w;
+            terms[o] += (fabs(x) + 2 * fabs((double)t.mean[i])) * fabs(w);
+        }
+        out[o] = mean[o] + (l == VT_LEVELS ? full[o] : 0);
+        size[o] = fabs((double)t.bias[o]) + terms[o];
+    }
+    for (size_t k = 0; l < VT_LEVELS && k < t.level[l] / 2; k++) {
+        double along = 0, around = 0;
+        for (size_t o = 0; o < VT_HE; o++) {
+            along += full[o] * (double)t.basis[k * VT_HE + o];
+            around += terms[o] * fabs((double)t.basis[k * VT_HE + o]);
+        }
+        for (size_t o = 0; o < VT_HE; o++) {
+            out[o] += along * (double)t.basis[k * VT_HE + o];
+            size[o] += around * fabs((double)t.basis[k * VT_HE + o]);
+        }
+    }
+}
+
+/* H~ of the rank that the formula names, its cost, and the work of each token. */
+static void test_formula(void **state) {
+    (void)state;
+    const double lambdas[] = {.01, .1, .5};
+    vt_make(&t, 12);
+    make_batch();
+    const size_t counted[] = {0, 17, 18, 19}; /* the last text: one query row of 22 */
+    memcpy(q.q_offsets, counted, sizeof counted);
+    q.values.q_offsets = q.q_offsets;
+    size_t chosen[VT_LEVELS + 1] = {0};
+    for (size_t m = 0; m < 3; m++) {
+        char method[40];
+        double exact_cost = VT_D * VT_HE, cost = N * VT_D;
+        snprintf(method, sizeof method, "lowrank:lambda=%g", lambdas[m]);
+        vt_bound b = vt_bind(&t, method);
+        const double done = vt_run(&t, &b, &q.values, 2);
+        for (size_t j = 0; j < N; j++) {
+            double energy = 0, margin, out[VT_HE], size[VT_HE];
+            for (size_t h = 0; h < VT_H; h++) energy += (double)q.energy[h * N + j] * (j >= 18 ? 22 : 1) / VT_H;
+            const size_t l = best_level(j, energy, lambdas[m], &margin);
+            assert_true(margin > 1e-5); /* no tie in f32: the seed is chosen so */
+            chosen[l]++;
+            cost += cost_of(l) * exact_cost;
+            assert_true(fabs((double)q.work[j] - cost_of(l)) < 1e-6);
+            reference(j, l, out, size);
+            /* chains of d + m, d and k f32 operations: their sum times u of the terms' sizes */
+            for (size_t o = 0; o < VT_HE; o++)
+                assert_true(fabs((double)q.v[j * VT_HE + o] - out[o]) <= (2 * VT_D + VT_HE + VT_RANK + 4) * 0x1p-24 * size[o]);
+        }
+        assert_true(fabs(done - cost) <= 1e-6 * cost);
+        vt_release(&b);
+    }
+    size_t used = 0;
+    for (size_t l = 0; l <= VT_LEVELS; l++) used += chosen[l] > 0;
+    assert_true(used >= 3); /* the formula had something to decide */
+    free(t.packed);
+}
+
+/* lambda = 0 is the dense projection, bit for bit. */
+static void test_exact_limit(void **state) {
+    (void)state;
+    static float exact[N * VT_HE];
+    vt_make(&t, 13);
+    make_batch();
+    vt_bound dense = vt_bind(&t, "exact"), lowrank = vt_bind(&t, "lowrank:lambda=0");
+    fov_values v = q.values;
+    v.v = exact;
+    vt_run(&t, &dense, &v, 1);
+    vt_run(&t, &lowrank, &q.values, 1);
+    assert_memory_equal(exact, q.v, sizeof exact);
+    vt_release(&lowrank);
+    vt_release(&dense);
+    free(t.packed);
+}
+
+/* The certificate: over inputs of the calibrated distribution, the mean of ||(x - mu) W (1 - V^T V)||^2 is the error of the
+ * profile. 4000 inputs of a few dozen independent terms: within 10 %, four standard errors and more. */
+static void test_certificate(void **state) {
+    (void)state;
+    enum { INPUTS = 4000 };
+    static float x[INPUTS * VT_D];
+    double mean[VT_LEVELS] = {0};
+    vt_make(&t, 14);
+    vt_inputs(&t, x, INPUTS);
+    for (size_t j = 0; j < INPUTS; j++) {
+        double full[VT_HE] = {0}, square = 0;
+        for (size_t o = 0; o < VT_HE; o++) {
+            for (size_t i = 0; i < VT_D; i++)
+                full[o] += ((double)x[j * VT_D + i] - (double)t.mean[i]) * vt_w(&t, o / VT_E, i, o % VT_E);
+            square += full[o] * full[o];
+        }
+        for (size_t l = 0, k = 0; l < VT_LEVELS; l++) {
+            for (; k < t.level[l] / 2; k++) {
+                double along = 0;
+                for (size_t o = 0; o < VT_HE; o++) along += full[o] * (double)t.basis[k * VT_HE + o];
+                square -= along * along;
+            }
+            mean[l] += square / INPUTS;
+        }
+    }
+    for (size_t l = 0; l < VT_LEVELS; l++) {
+        const double error = (double)t.basis_errors[l];
+        assert_true(fabs(mean[l] - error) <= .1 * error);
+    }
+    free(t.packed);
+}
+
+static void test_reproducible(void **state) {
+    (void)state;
+    vt_make(&t, 15);
+    make_batch();
+    vt_bound b = vt_bind(&t, "lowrank:lambda=.1");
+    vt_check_reproducible(&t, &b, &q.values);
+    vt_release(&b);
+    free(t.packed);
+}
+
+/* A NaN, in the input or in the importance, is computed densely and stays in its row. */
+static void test_nan(void **state) {
+    (void)state;
+    static float clean[N * VT_HE];
+    vt_make(&t, 16);
+    make_batch();
+    vt_bound b = vt_bind(&t, "lowrank:lambda=.1");
+    vt_run(&t, &b, &q.values, 1);
+    memcpy(clean, q.v, sizeof clean);
+    q.x[5 * VT_D + 11] = NAN;
+    q.energy[N + 9] = NAN;
+    vt_run(&t, &b, &q.values, 1);
+    for (size_t j = 0; j < N; j++)
+        for (size_t i = 0; i < VT_HE; i++) {
+            const float now = q.v[j * VT_HE + i];
+            if (j == 5) assert_true(isnan(now));
+            if (j != 5 && j != 9) assert_true(now == clean[j * VT_HE + i]);
+            if (j == 9) assert_true(isfinite(now));
+        }
+    assert_true(q.work[5] == 1 && q.work[9] == 1);
+    vt_release(&b);
+    free(t.packed);
+}
+
+/* A profile without the part, and none at all. */
+static void test_refusals(void **state) {
+    (void)state;
+    fov_setting setting;
+    fov_error error;
+    void *bound = NULL;
+    size_t count;
+    const fov_method_info *const *infos = fov_values_infos(&count);
+    vt_make(&t, 17);
+    assert_int_equal(fov_setting_parse(&setting, infos, count, "lowrank:lambda=-1", &error), FOV_ERR_ARGUMENT);
+    assert_int_equal(fov_setting_parse(&setting, infos, count, "lowrank", &error), FOV_OK);
+    t.profile.basis = NULL;
+    const fov_values_row *row = fov_values_row_of(&setting);
+    assert_int_equal(row->bind(&setting, &t.weights, fov_allocator_or_default(NULL), &bound, &error), FOV_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "foveate calibrate"));
+    t.weights.profile = NULL;
+    assert_int_equal(row->bind(&setting, &t.weights, fov_allocator_or_default(NULL), &bound, &error), FOV_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "foveate calibrate"));
+    assert_null(bound);
+    free(t.packed);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_basis),       cmocka_unit_test(test_degenerate),  cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_exact_limit), cmocka_unit_test(test_certificate), cmocka_unit_test(test_reproducible),
+        cmocka_unit_test(test_nan),         cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
