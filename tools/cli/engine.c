@@ -18,7 +18,7 @@ int engine_load(engine *e, const shared_settings *settings) {
     if (status) return complain_api(status == FOV_ERR_ARGUMENT ? EXIT_USAGE : EXIT_FAILED, &error);
     e->seconds_load = seconds_now() - start;
     e->info = fov_model_get_info(e->model);
-    return 0;
+    return settings->tuned ? tuned_read(&e->tuned, e->model, settings) : 0;
 }
 
 int engine_session(engine *e, const shared_settings *settings, const fov_session_options *extra) {
@@ -29,6 +29,11 @@ int engine_session(engine *e, const shared_settings *settings, const fov_session
     options.attention = settings->attention;
     options.values = settings->values;
     options.ffn = settings->ffn;
+    if (e->tuned.used) {
+        if (*e->tuned.attention) options.attention = e->tuned.attention;
+        options.values = e->tuned.values;
+        options.ffn = e->tuned.ffn;
+    }
     options.profile = settings->profile;
     options.max_length = (size_t)settings->max_length;
     fov_session_free(e->session);

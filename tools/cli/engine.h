@@ -5,12 +5,14 @@
 #include "foveate/foveate.h"
 #include "options.h"
 #include "output.h"
+#include "tuned.h"
 
 typedef struct engine {
     fov_model *model;
     fov_session *session;
     const fov_model_info *info;
     double seconds_load;
+    tuned tuned; /* with --tuned */
 } engine;
 
 /* Load the model named by settings (NULL: the embedded one). 0 or an exit code (message printed). */

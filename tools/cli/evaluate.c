@@ -31,6 +31,14 @@ static double predict_class(const float *logits, size_t labels) {
     return (double)best;
 }
 
+void evaluation_answer(fov_head head, const float *logits, size_t outputs, double *answer) {
+    if (head == FOV_HEAD_MULTI_LABEL) { /* sigmoid above .5; a NaN is no label */
+        for (size_t c = 0; c < outputs; c++) answer[c] = logits[c] > 0;
+        return;
+    }
+    *answer = head == FOV_HEAD_REGRESSION ? (double)logits[0] : predict_class(logits, outputs);
+}
+
 static double cosine(const float *a, const float *b, size_t width) {
     double aa = 0, bb = 0, ab = 0;
     for (size_t i = 0; i < width; i++) {
@@ -79,13 +87,8 @@ static int predict(evaluation *v, engine *e, progress *p) {
         progress_end(p);
         return complain_api(EXIT_FAILED, &error);
     }
-    for (size_t i = 0; i < v->data.count; i++) {
-        const float *logits = v->logits + i * v->outputs;
-        if (v->task->multi_label) /* sigmoid above .5; a NaN is no label */
-            for (size_t c = 0; c < v->outputs; c++) v->predicted[i * v->outputs + c] = logits[c] > 0;
-        else
-            v->predicted[i] = v->task->regression ? (double)logits[0] : predict_class(logits, v->outputs);
-    }
+    for (size_t i = 0; i < v->data.count; i++)
+        evaluation_answer(e->info->head, v->logits + i * v->outputs, v->outputs, v->predicted + i * v->data.columns);
     return 0;
 }
 

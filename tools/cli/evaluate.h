@@ -23,6 +23,8 @@ typedef struct evaluation {
     fov_stats stats;                        /* means over seeds */
 } evaluation;
 
+/* What a head's logits answer: a class (-1 when a logit is NaN), a score, or 0 and 1 for each label. */
+void evaluation_answer(fov_head head, const float *logits, size_t outputs, double *answer);
 /* Make sure that the model's head fits the task. */
 int evaluation_check(const engine *e, const task *t);
 /* Run once per seed, from `settings`'s on; e holds the session of the first, the others are made here. The caller has filled task

@@ -1,5 +1,6 @@
 /* metrics.c: formulas as in scikit-learn and scipy, in double precision. */
 #include "metrics.h"
+#include "stats.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -98,26 +99,6 @@ double metric_spearman(const double *gold, const double *predicted, size_t n, do
     return metric_pearson(ranks_g, ranks_p, n, NULL);
 }
 
-/* SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t splitmix(uint64_t *state) {
-    uint64_t z = *state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static int compare_doubles(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Linear interpolation between order statistics (numpy's default quantile). */
-static double quantile(const double *sorted, size_t n, double q) {
-    double at = q * (double)(n - 1);
-    size_t low = (size_t)at, high = low + 1 < n ? low + 1 : low;
-    return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
-}
-
 int metric_bootstrap(metric_function value, const double *gold, const double *predicted, size_t n, size_t columns, size_t rounds,
                      interval *out) {
     *out = (interval){NAN, NAN, NAN};
@@ -131,7 +112,7 @@ int metric_bootstrap(metric_function value, const double *gold, const double *pr
     size_t kept = 0;
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < n; i++) {
-            size_t pick = (size_t)(((splitmix(&state) >> 32) * (uint64_t)n) >> 32);
+            size_t pick = stats_below(&state, n);
             memcpy(g + i * columns, gold + pick * columns, columns * sizeof *g);
             memcpy(p + i * columns, predicted + pick * columns, columns * sizeof *p);
         }
@@ -139,9 +120,9 @@ int metric_bootstrap(metric_function value, const double *gold, const double *pr
         if (!isnan(figure)) figures[kept++] = figure; /* a constant resample has no correlation */
     }
     if (kept && !isnan(out->mean)) {
-        qsort(figures, kept, sizeof *figures, compare_doubles);
-        out->low = quantile(figures, kept, .025);
-        out->high = quantile(figures, kept, .975);
+        stats_sort(figures, kept);
+        out->low = stats_quantile(figures, kept, .025);
+        out->high = stats_quantile(figures, kept, .975);
     }
     free(work);
     return 0;

@@ -41,6 +41,7 @@ typedef struct shared_settings {
     const char *model, *attention, *values, *ffn, *profile, *dtype;
     uint64_t threads, seed, max_length;
     bool quiet;
+    bool tuned;
     bool help;
     const char **arguments; /* what is not an option */
     size_t argument_count;

@@ -1,0 +1,44 @@
+/* ladders.c: the table of settings to try. A method is one row; one that the library lacks is passed over. */
+#include "ladders.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const ladder ladders[] = {
+    {FOV_PLACE_VALUES, "regress", "lambda", "", true, false, {.02, .05, .1, .2, .4, .8}},
+    {FOV_PLACE_VALUES, "poisson", "kappa", "", true, false, {4, 2, 1, .5, .25}},
+    {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", true, false, {.03, .06, .12, .25, .5}},
+    {FOV_PLACE_VALUES, "mca", "alpha", "", false, false, {.03, .06, .12, .25, .5}},
+    {FOV_PLACE_FFN, "guided", "lambda", "", true, false, {.001, .003, .006, .01, .02, .04}},
+    {FOV_PLACE_FFN, "narrow", "m", "", true, true, {.5, 1. / 3, .25, 1. / 6, 1. / 12}},
+    {FOV_PLACE_FFN, "topk", "k", "", false, true, {.5, .25, .125, .0625}},
+};
+
+const ladder *ladder_at(size_t index) {
+    return index < sizeof ladders / sizeof *ladders ? &ladders[index] : NULL;
+}
+
+bool ladder_offered(const ladder *l) {
+    const fov_method_info *method;
+    for (size_t i = 0; (method = fov_method_at(l->place, i)); i++) {
+        if (strcmp(method->name, l->method)) continue;
+        for (size_t p = 0; p < method->param_count; p++)
+            if (!strcmp(method->params[p].name, l->param)) return true;
+    }
+    return false;
+}
+
+size_t ladder_rungs(const ladder *l) {
+    size_t count = 0;
+    while (count < LADDER_RUNGS && l->rungs[count] > 0) count++;
+    return count;
+}
+
+void ladder_setting(const ladder *l, size_t rung, size_t ffn_width, char text[SETTING_SIZE]) {
+    double value = l->rungs[rung];
+    if (l->of_ffn) {
+        const size_t units = (size_t)(value * (double)ffn_width + .5);
+        value = units ? (double)units : 1;
+    }
+    snprintf(text, SETTING_SIZE, "%s:%s=%.9g%s", l->method, l->param, value, l->also);
+}

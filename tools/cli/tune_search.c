@@ -1,0 +1,260 @@
+/* tune_search.c: which settings are tried, which pass, which is taken.
+ *
+ * First half: every ladder from its safe end; it is left when a rung loses more than twice what is accepted (further ones lose
+ * more). Then the best of both places together. Of those that pass and gain, at most TUNE_TESTED are tested on the second half: the
+ * best, and then the best of those that lose less than all before. The second half has seen none of the search, so only the
+ * settings tested on it need a correction: each is held to alpha / their number (Bonferroni), which makes the bound of whichever is
+ * taken hold with the confidence asked for. Those that an earlier run of the same journal tested count too. */
+#include "report.h"
+#include "tune.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Speed-ups that differ by less are a tie: the timer's noise on a quiet machine. Multiply-adds are exact. */
+#define TIE_TIME .03
+#define TIE_WORK .002
+
+double tune_gain(const tune *t, size_t index, int half) {
+    const measured *m = &t->trials[index].halves[half];
+    if (!t->goal.by_work) return m->speed;
+    return m->share > 0 ? t->trials[0].halves[half].share / m->share : 1;
+}
+
+static bool passes(const tune *t, size_t i) {
+    return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss;
+}
+
+static bool at_place(const trial *one, unsigned places) {
+    const unsigned own = (strcmp(one->values, "exact") ? 1u : 0u) | (strcmp(one->ffn, "exact") ? 2u : 0u);
+    return own && !(own & ~places);
+}
+
+/* Among equals: fewer multiply-adds, then the smaller loss, then the one tried first. */
+static bool before(const tune *t, size_t a, size_t b) {
+    const measured *x = &t->trials[a].halves[0], *y = &t->trials[b].halves[0];
+    if (x->share != y->share) return x->share < y->share;
+    if (x->verdict.loss != y->verdict.loss) return x->verdict.loss < y->verdict.loss;
+    return a < b;
+}
+
+/* The best setting that passes, gains and loses less than `limit`; 0: none. */
+static size_t best(const tune *t, unsigned places, double limit) {
+    const double tie = t->goal.by_work ? TIE_WORK : TIE_TIME;
+    double most = 1 + tie;
+    size_t found = 0;
+    for (size_t i = 1; i < t->count; i++)
+        if (passes(t, i) && at_place(&t->trials[i], places) && t->trials[i].halves[0].verdict.loss < limit)
+            most = fmax(most, tune_gain(t, i, 0));
+    for (size_t i = 1; i < t->count; i++) {
+        if (!passes(t, i) || !at_place(&t->trials[i], places) || !(t->trials[i].halves[0].verdict.loss < limit)) continue;
+        const double gain = tune_gain(t, i, 0);
+        if (!(gain > 1 + tie) || gain < most * (1 - tie)) continue;
+        if (!found || before(t, i, found)) found = i;
+    }
+    return found;
+}
+
+static size_t shortlist(const tune *t, unsigned places, size_t *list, size_t most) {
+    size_t count = 0;
+    double limit = INFINITY;
+    for (size_t next; count < most && (next = best(t, places, limit)); limit = t->trials[next].halves[0].verdict.loss)
+        list[count++] = next;
+    return count;
+}
+
+static int leave_out(tune *t, const char *setting, const char *reason) {
+    json_t *row = json_pack("{s:s, s:o}", "setting", setting, "reason", json_text(reason));
+    return row && !json_array_append_new(t->left_out, row) ? 0 : complain_memory();
+}
+
+/* Whether another setting fits in the time left, after what the tests on the second half may take. */
+static bool has_time(tune *t) {
+    if (!(t->goal.budget > 0)) return true;
+    const double pass = t->trials[0].halves[0].seconds, one = 1.5 * pass; /* half of the blocks are paired with exact */
+    return seconds_now() - t->began + (1 + TUNE_TESTED) * one <= t->goal.budget;
+}
+
+/* *loss: on the first half; NAN when the setting cannot be here or the time is over. */
+static int try_setting(tune *t, const char *values, const char *ffn, double *loss) {
+    fov_error why;
+    *loss = NAN;
+    if (t->count == TUNE_TRIALS) return 0;
+    trial *one = &t->trials[t->count];
+    *one = (trial){0};
+    snprintf(one->values, sizeof one->values, "%s", values);
+    snprintf(one->ffn, sizeof one->ffn, "%s", ffn);
+    if (!journal_find(&t->journal, one, 0) && !has_time(t)) {
+        t->stopped = true;
+        return 0;
+    }
+    const size_t index = t->count++;
+    int code = tune_measure(t, index, 0, &why);
+    if (!code && one->halves[0].done) {
+        *loss = one->halves[0].verdict.loss;
+    } else if (!code) {
+        char name[2 * SETTING_SIZE + 16];
+        tune_name(one, name);
+        code = leave_out(t, name, why.message);
+    }
+    return code;
+}
+
+static int climb(tune *t, const ladder *l) {
+    char text[SETTING_SIZE];
+    const size_t rungs = ladder_rungs(l);
+    const double resolution = t->judge.kind == JUDGE_SCORES ? 0 : 100 / (double)t->size[0];
+    for (size_t i = 0; i < rungs && !t->stopped; i++) {
+        double loss;
+        ladder_setting(l, i, t->engine.info->ffn_width, text);
+        const bool values = l->place == FOV_PLACE_VALUES;
+        const int code = try_setting(t, values ? text : "exact", values ? "exact" : text, &loss);
+        if (code) return code;
+        /* A text more than twice the loss: a first rung may lose one by chance where the half is small. */
+        if (!(loss <= 2 * t->goal.max_loss + resolution)) {
+            t->planned -= (rungs - i - 1) * t->size[0];
+            break;
+        }
+    }
+    return 0;
+}
+
+static int search_ladders(tune *t) {
+    const ladder *l;
+    for (size_t i = 0; (l = ladder_at(i)); i++)
+        if (ladder_offered(l) && (t->has_profile || !l->profile)) t->planned += ladder_rungs(l) * t->size[0];
+    int code = 0;
+    for (size_t i = 0; (l = ladder_at(i)) && !code && !t->stopped; i++) {
+        if (!ladder_offered(l)) continue;
+        if (!l->profile || t->has_profile) {
+            code = climb(t, l);
+            continue;
+        }
+        char name[SETTING_SIZE];
+        snprintf(name, sizeof name, "%s:%s=...%s", l->method, l->param, l->also);
+        code = leave_out(t, name, "no calibration: run 'foveate calibrate' first");
+    }
+    return code;
+}
+
+static int search_together(tune *t) {
+    size_t values[2], ffn[2];
+    const size_t value_count = shortlist(t, 1, values, 2), ffn_count = shortlist(t, 2, ffn, 2);
+    int code = 0;
+    t->planned += value_count * ffn_count * t->size[0];
+    for (size_t i = 0; i < value_count; i++)
+        for (size_t k = 0; k < ffn_count && !code && !t->stopped; k++) {
+            double loss;
+            code = try_setting(t, t->trials[values[i]].values, t->trials[ffn[k]].ffn, &loss);
+        }
+    return code;
+}
+
+/* ---- the second half ---- */
+
+static bool confirmed(const tune *t, size_t index) {
+    const verdict *v = &t->trials[index].halves[1].verdict;
+    return (t->goal.demanded ? v->bound : v->loss) <= t->goal.max_loss && tune_gain(t, index, 1) > 1;
+}
+
+static int test_second(tune *t) {
+    fov_error why;
+    t->corrections = t->tested_count + journal_others(t);
+    t->judge.alpha = (1 - t->goal.confidence) / (double)t->corrections;
+    t->planned += t->tested_count * t->size[1];
+    int code = 0;
+    size_t tested = 0;
+    while (tested < t->tested_count && !code && !t->chosen) {
+        const size_t index = t->tested[tested++];
+        code = tune_measure(t, index, 1, &why);
+        if (!code && confirmed(t, index)) t->chosen = index;
+    }
+    return code;
+}
+
+/* ---- what to say when there is none ---- */
+
+static void say_none_passes(tune *t) {
+    size_t least = 0;
+    char name[2 * SETTING_SIZE + 16];
+    for (size_t i = 1; i < t->count; i++)
+        if (t->trials[i].halves[0].done &&
+            (!least || t->trials[i].halves[0].verdict.loss < t->trials[least].halves[0].verdict.loss))
+            least = i;
+    if (!least) {
+        snprintf(t->verdict, sizeof t->verdict, "no setting could be tried: %s",
+                 t->stopped ? "--budget is too short" : "see what was left out, and why");
+        return;
+    }
+    tune_name(&t->trials[least], name);
+    const double loss = t->trials[least].halves[0].verdict.loss;
+    if (loss <= t->goal.max_loss)
+        snprintf(t->verdict, sizeof t->verdict, "no setting that keeps the loss is %s than exact here",
+                 t->goal.by_work ? "cheaper" : "faster");
+    else
+        snprintf(
+            t->verdict, sizeof t->verdict,
+            "every setting loses more than %g points on the first half, %s least (%.2f): accept more, or calibrate on more texts",
+            t->goal.max_loss, name, loss);
+}
+
+static void say_unconfirmed(tune *t) {
+    size_t needed = SIZE_MAX;
+    double loss = INFINITY, bound = INFINITY;
+    bool gains = false;
+    for (size_t i = 0; i < t->tested_count; i++) {
+        if (!t->trials[t->tested[i]].halves[1].done) continue;
+        const verdict *v = &t->trials[t->tested[i]].halves[1].verdict;
+        const size_t n = judge_needed(&t->judge, v, t->goal.max_loss);
+        if (n < needed) needed = n;
+        loss = fmin(loss, v->loss);
+        bound = fmin(bound, v->bound);
+        gains = gains || tune_gain(t, t->tested[i], 1) > 1;
+    }
+    const double target = t->goal.max_loss;
+    if (!gains)
+        snprintf(t->verdict, sizeof t->verdict,
+                 "what gained on the first half does not on the second: nothing is %s than exact here",
+                 t->goal.by_work ? "cheaper" : "faster");
+    else if (!t->goal.demanded || !(loss < target))
+        snprintf(t->verdict, sizeof t->verdict,
+                 "the second half does not confirm the first: there the loss is %.2f points at least, not %g: accept more, or give "
+                 "more texts",
+                 loss, target);
+    else if (needed == SIZE_MAX)
+        snprintf(t->verdict, sizeof t->verdict,
+                 "the bound of the loss is %.2f points at %g %%, not %g, and no number of texts like these would bring it there: "
+                 "accept more",
+                 bound, 100 * t->goal.confidence, target);
+    else
+        snprintf(t->verdict, sizeof t->verdict,
+                 "%zu texts cannot show it: the loss on the second half is %.2f points, its bound at %g %% is %.2f, not %g; about "
+                 "%zu texts would do if the rates stay",
+                 t->data.count, loss, 100 * t->goal.confidence, bound, target, 2 * needed);
+}
+
+int tune_search(tune *t) {
+    fov_error why;
+    t->trials = calloc(TUNE_TRIALS, sizeof *t->trials);
+    t->left_out = json_array();
+    if (!t->trials || !t->left_out) return complain_memory();
+    strcpy(t->trials[0].values, "exact");
+    strcpy(t->trials[0].ffn, "exact");
+    t->count = 1;
+    t->planned = t->data.count;
+    t->judge.alpha = 1 - t->goal.confidence;
+    progress_start(&t->progress, "texts", t->settings.quiet);
+    int code = 0;
+    for (int half = 0; half < 2 && !code; half++) {
+        code = tune_measure(t, 0, half, &why);
+        if (!code && !t->trials[0].halves[half].done) code = complain_api(EXIT_USAGE, &why);
+    }
+    if (!code) code = search_ladders(t);
+    if (!code) code = search_together(t);
+    if (!code) t->tested_count = shortlist(t, 3, t->tested, TUNE_TESTED);
+    if (!code && t->tested_count) code = test_second(t);
+    progress_end(&t->progress);
+    if (!code && !t->chosen) (t->tested_count ? say_unconfirmed : say_none_passes)(t);
+    return code;
+}

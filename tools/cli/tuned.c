@@ -1,0 +1,78 @@
+/* tuned.c: the tuned setting's file. It is read only for --tuned: what a model computes never depends on a file that was not asked
+ * for. It belongs to the weights whose hash it names. */
+#include "tuned.h"
+#include "report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { TUNED_FORMAT = 1 };
+
+int tuned_path(const char *folder, char *path, size_t size) {
+    const int length = snprintf(path, size, "%s/" TUNED_NAME, folder);
+    if (length < 0 || (size_t)length >= size) return complain(EXIT_USAGE, "--model: the path is longer than %zu bytes", size - 1);
+    return 0;
+}
+
+json_t *tuned_hash(uint64_t hash) {
+    char text[20];
+    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    return json_string(text);
+}
+
+json_t *tuned_pack(const tuned *t, const fov_model *model, const char *dtype) {
+    return json_pack("{s:i, s:o, s:s, s:s, s:s, s:s}", "foveate-tuned", TUNED_FORMAT, "model", tuned_hash(fov_model_hash(model)),
+                     "attention", t->attention, "values", t->values, "ffn", t->ffn, "dtype", dtype);
+}
+
+static int take(const json_t *file, const char *name, char *text, const char *path) {
+    const char *value = json_string_value(json_object_get(file, name));
+    if (!value || strlen(value) >= SETTING_SIZE)
+        return complain(EXIT_FAILED, "%s: no setting '%s': is this a file of 'foveate tune'? tune again", path, name);
+    strcpy(text, value);
+    return 0;
+}
+
+static int check(const json_t *file, const fov_model *model, const shared_settings *s, const char *path) {
+    char hash[20];
+    snprintf(hash, sizeof hash, "%016" PRIx64, fov_model_hash(model));
+    if (json_integer_value(json_object_get(file, "foveate-tuned")) != TUNED_FORMAT)
+        return complain(EXIT_FAILED, "%s: not a file of 'foveate tune' that this version reads: tune again", path);
+    const char *of = json_string_value(json_object_get(file, "model"));
+    if (!of || strcmp(of, hash))
+        return complain(EXIT_FAILED, "%s: it was tuned for other weights: tune this model, or leave --tuned out", path);
+    const char *dtype = json_string_value(json_object_get(file, "dtype"));
+    if (!dtype || strcmp(dtype, s->dtype))
+        return complain(EXIT_USAGE, "--tuned: %s was tuned with --dtype %s, not %s: give that, or tune again", path,
+                        dtype ? dtype : "?", s->dtype);
+    return 0;
+}
+
+static int agree(const tuned *t, const shared_settings *s) {
+    if (strcmp(s->values, "exact") || strcmp(s->ffn, "exact"))
+        return complain(EXIT_USAGE, "--tuned: it decides --values and --ffn: leave it or them out");
+    if (s->attention && strcmp(s->attention, t->attention))
+        return complain(EXIT_USAGE, "--tuned: it was tuned with %s%s: leave --attention out, or tune with it",
+                        *t->attention ? "--attention " : "the checkpoint's own attention", t->attention);
+    return 0;
+}
+
+int tuned_read(tuned *t, const fov_model *model, const shared_settings *settings) {
+    char path[4096];
+    json_error_t error;
+    if (!settings->model) return complain(EXIT_USAGE, "--tuned: the embedded model has no folder: give --model DIR");
+    int code = tuned_path(settings->model, path, sizeof path);
+    if (code) return code;
+    json_t *file = json_load_file(path, 0, &error);
+    if (!file)
+        return complain(EXIT_FAILED, "%s: %s: run 'foveate tune --model %s' first, or leave --tuned out", path, error.text,
+                        settings->model);
+    code = check(file, model, settings, path);
+    if (!code) code = take(file, "attention", t->attention, path);
+    if (!code) code = take(file, "values", t->values, path);
+    if (!code) code = take(file, "ffn", t->ffn, path);
+    if (!code) code = agree(t, settings);
+    t->used = !code;
+    json_decref(file);
+    return code;
+}

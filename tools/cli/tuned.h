@@ -1,0 +1,28 @@
+/* tuned.h: foveate-tuned.json, the setting that `foveate tune` chose for a model, beside it. */
+#ifndef FOVEATE_CLI_TUNED_H
+#define FOVEATE_CLI_TUNED_H
+
+#include "foveate/foveate.h"
+#include "ladders.h"
+#include "options.h"
+
+#include <jansson.h>
+
+#define TUNED_NAME "foveate-tuned.json"
+
+typedef struct tuned {
+    bool used;
+    char attention[SETTING_SIZE]; /* "": the checkpoint's own */
+    char values[SETTING_SIZE], ffn[SETTING_SIZE];
+} tuned;
+
+/* "DIR/foveate-tuned.json". 0 or an exit code. */
+int tuned_path(const char *folder, char *path, size_t size);
+/* Read the setting beside the model and check that it is this model's and agrees with the command line. 0 or an exit code. */
+int tuned_read(tuned *t, const fov_model *model, const shared_settings *settings);
+/* The part of the file that tuned_read reads; the caller adds what else it knows. NULL: out of memory. */
+json_t *tuned_pack(const tuned *t, const fov_model *model, const char *dtype);
+/* "0123456789abcdef" */
+json_t *tuned_hash(uint64_t hash);
+
+#endif
