@@ -45,8 +45,8 @@ static cut cut_of(const job *j, const fov_gemm *g) {
 
 static void run_task(void *context, size_t index, unsigned thread) {
     const job *j = context;
-    const fov_gemm *g = &j->gemms[index / j->tasks];
-    const size_t part = index % j->tasks;
+    const fov_gemm *g = &j->gemms[index % j->count];
+    const size_t part = index / j->count;
     const cut c = cut_of(j, g);
     if (part >= c.rows * c.panels) return;
     const size_t row = part / c.panels, column = part % c.panels, panels = fov_panels(g->m);

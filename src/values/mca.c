@@ -112,7 +112,9 @@ typedef struct plan {
     uint32_t *exact;         /* [heads][N]: rows to compute densely; text by text, then moved together */
     uint32_t *exact_count;   /* [heads][texts] */
     uint32_t *blocks;        /* [texts + 1]: first text of each block */
-    fov_gemm *gemms;         /* [heads] */
+    uint32_t *whole;         /* [N]: rows that all heads compute densely, one gemm of X packed once */
+    uint32_t *hits;          /* [N]: heads that do */
+    fov_gemm *gemms;         /* [heads + 1]: the last is of `whole` */
     uint64_t *keys;          /* [threads][longest] sort keys */
     uint32_t *draws;         /* [threads][d + 4] */
 } plan;
@@ -126,7 +128,9 @@ static size_t carve_plan(fov_arena *arena, const fov_values_size *s, plan *p) {
     p->sampled_count = fov_arena_take(arena, pairs, sizeof *p->sampled_count);
     p->exact_count = fov_arena_take(arena, pairs, sizeof *p->exact_count);
     p->blocks = fov_arena_take(arena, fov_add(s->texts, 1), sizeof *p->blocks);
-    p->gemms = fov_arena_take(arena, s->heads, sizeof *p->gemms);
+    p->whole = fov_arena_take(arena, s->tokens, sizeof *p->whole);
+    p->hits = fov_arena_take(arena, s->tokens, sizeof *p->hits);
+    p->gemms = fov_arena_take(arena, fov_add(s->heads, 1), sizeof *p->gemms);
     p->keys = fov_arena_take(arena, fov_mul(s->threads, s->longest), sizeof *p->keys);
     p->draws = fov_arena_take(arena, fov_mul(s->threads, fov_add(s->width, 4)), sizeof *p->draws);
     return arena->used;
@@ -260,11 +264,38 @@ static size_t gather_exact(const job *j, size_t head) {
     return total;
 }
 
+/* The gemms of the exact rows. Where the heads' panels are one matrix, rows that are exact in every head leave the heads' lists. */
+static void plan_gemms(const job *j) {
+    const fov_value_weights *w = j->run->weights;
+    const size_t first = j->v->offsets[0];
+    size_t whole = 0;
+    memset(j->plan.hits + first, 0, (j->tokens - first) * sizeof *j->plan.hits);
+    for (size_t h = 0; h < w->heads; h++) {
+        const uint32_t *list = j->plan.exact + h * j->tokens;
+        const size_t n = gather_exact(j, h);
+        j->plan.gemms[h] = fov_value_gemm(w, j->v, h, list, n);
+        for (size_t i = 0; i < n; i++) j->plan.hits[list[i]]++;
+    }
+    for (size_t i = first; w->head_size % FOV_PANEL == 0 && i < j->tokens; i++)
+        if (j->plan.hits[i] == w->heads) j->plan.whole[whole++] = (uint32_t)i;
+    for (size_t h = 0; h < w->heads && whole; h++) {
+        uint32_t *list = j->plan.exact + h * j->tokens;
+        size_t kept = 0;
+        for (size_t i = 0; i < j->plan.gemms[h].n; i++)
+            if (j->plan.hits[list[i]] < w->heads) list[kept++] = list[i];
+        j->plan.gemms[h].n = kept;
+    }
+    j->plan.gemms[w->heads] = fov_value_gemm(w, j->v, 0, j->plan.whole, whole);
+    j->plan.gemms[w->heads].m = w->heads * w->head_size;
+}
+
 static void account(const job *j) {
     const fov_value_weights *w = j->run->weights;
     float *work = j->v->work;
-    double draws = 0, exact = 0, per_head = 1 / (double)w->heads;
+    const fov_gemm *whole = &j->plan.gemms[w->heads];
+    double draws = 0, exact = (double)(whole->n * w->heads), per_head = 1 / (double)w->heads;
     for (size_t i = j->v->offsets[0]; work && i < j->tokens; i++) work[i] = 0;
+    for (size_t i = 0; work && i < whole->n; i++) work[whole->x_rows[i]] = 1;
     for (size_t h = 0; h < w->heads; h++) {
         const fov_gemm *g = &j->plan.gemms[h];
         exact += (double)g->n;
@@ -299,11 +330,8 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     carve_tables(&arena, w, &j.tables);
 
     fov_parallel(run->threads, cut_blocks(v, j.plan.blocks) * w->heads, sample_task, &j);
-    for (size_t h = 0; h < w->heads; h++) {
-        size_t n = gather_exact(&j, h);
-        j.plan.gemms[h] = fov_value_gemm(w, v, h, j.plan.exact + h * j.tokens, n);
-    }
-    fov_gemm_run_all(run->kernels, j.plan.gemms, w->heads, run->threads, run->gemm_scratch);
+    plan_gemms(&j);
+    fov_gemm_run_all(run->kernels, j.plan.gemms, w->heads + 1, run->threads, run->gemm_scratch);
     account(&j);
 }
 
