@@ -155,7 +155,8 @@ typedef struct fov_model_options {
     unsigned threads;               /* 1..256, for packing the weights; 0: default of the machine */
     const char *name;               /* NULL: last component of the folder */
     const char *dtype;              /* what the layers' weights are held and multiplied in: "f32", "bf16", "int8"; NULL: "f32".
-                                       Sums, softmax, norms, embeddings and heads are f32 always */
+                                       Sums, softmax, norms, embeddings and heads are f32 always. With bf16 and int8, dense
+                                       attention multiplies in bf16 where the processor has instructions for it */
 } fov_model_options;
 
 /* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a

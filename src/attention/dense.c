@@ -3,7 +3,9 @@
  * A task is a chunk of the queries of one (text, head). Keys come in tiles: K and V of a tile are packed, then blocks of the
  * chunk's rows go scores -> softmax -> Y with the gemm kernel. Texts of one tile are normalised before they meet V; longer ones
  * by the online softmax (Dao et al., "FlashAttention", 2022): sums of exp and of exp times V are kept per row and rescaled when
- * its maximum grows. Memory per thread is bounded, whatever T is. */
+ * its maximum grows. Memory per thread is bounded, whatever T is.
+ *
+ * In bf16 Q, K, V and the weights are rounded as they are packed; a tile of K and V then takes half its words. */
 #include "attention/dense.h"
 
 #include <float.h>
@@ -12,7 +14,7 @@
 #include "core/threads.h"
 
 typedef struct scratch {
-    float *packed_k, *packed_v, *scores, *gemm;
+    float *packed_k, *packed_v, *scores, *gemm, *words;
     float *sums, *top, *total, *factor; /* of a chunk's rows, texts of many tiles only */
 } scratch;
 
@@ -23,6 +25,7 @@ static size_t carve(fov_arena *arena, size_t longest, size_t head_size, scratch 
     s->packed_v = fov_arena_take(arena, fov_packed_size(head_size, tile), sizeof(float));
     s->scores = fov_arena_take(arena, FOV_DENSE_ROWS * tile, sizeof(float));
     s->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
+    s->words = fov_arena_take(arena, fov_mul(FOV_PANEL, fov_words(FOV_TYPE_BF16, head_size)), sizeof(float));
     s->sums = fov_arena_take(arena, fov_mul(chunk, head_size), sizeof(float));
     s->top = fov_arena_take(arena, chunk, sizeof(float));
     s->total = fov_arena_take(arena, chunk, sizeof(float));
@@ -80,6 +83,7 @@ static void score_rows(const job *j, size_t keys, const float *q, const uint32_t
     fov_gemm g = {.n = n,
                   .m = keys,
                   .k = j->p->head_size,
+                  .type = j->p->type,
                   .x = q,
                   .ldx = j->p->ldq,
                   .x_rows = rows,
@@ -95,6 +99,7 @@ static void value_rows(const job *j, size_t keys, const float *a, size_t lda, co
     fov_gemm g = {.n = n,
                   .m = j->p->head_size,
                   .k = keys,
+                  .type = j->p->type,
                   .x = a,
                   .ldx = lda,
                   .x_rows = rows,
@@ -107,12 +112,15 @@ static void value_rows(const job *j, size_t keys, const float *a, size_t lda, co
 }
 
 static void pack_k(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
-    j->run->kernels->pack_t(h->k + key * j->p->ldk, j->p->ldk, keys, j->p->head_size, s->packed_k);
+    fov_pack_type(j->run->kernels, j->p->type, h->k + key * j->p->ldk, j->p->ldk, keys, j->p->head_size, s->packed_k, NULL, NULL,
+                  s->words);
 }
 
 static void pack_v(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
-    j->run->kernels->pack_n(h->v + key * j->p->ldv, j->p->ldv, keys, j->p->head_size, s->packed_v);
-    fov_dense_clear_masked(h, key, keys, j->p->head_size, s->packed_v);
+    const fov_kernels *kernels = j->run->kernels;
+    (j->p->type == FOV_TYPE_BF16 ? kernels->pack_n_bf16 : kernels->pack_n)(h->v + key * j->p->ldv, j->p->ldv, keys, j->p->head_size,
+                                                                           s->packed_v);
+    fov_dense_clear_masked(h, j->p->type, key, keys, j->p->head_size, s->packed_v);
 }
 
 /* Scores of outputs [o, o + n) and keys [key, key + keys). */
@@ -229,9 +237,10 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     const fov_dense_head h = fov_dense_head_of(p, index / p->heads, index % p->heads);
     const scratch s = scratch_of(j, thread);
     const float *a = weights_of(j, index / p->heads, index % p->heads, &h);
+    const size_t tile = (size_t)FOV_DENSE_KEYS << p->type; /* as many words: sums over tiles are those of one long gemm */
     if (!h.keys) value_rows(j, 0, a, 0, h.y_query, h.outputs, &s, h.y, p->ldy, false);
-    for (size_t key = 0; key < h.keys; key += FOV_DENSE_KEYS) {
-        const size_t keys = least(h.keys - key, FOV_DENSE_KEYS);
+    for (size_t key = 0; key < h.keys; key += tile) {
+        const size_t keys = least(h.keys - key, tile);
         pack_v(j, &h, key, keys, &s);
         value_rows(j, keys, a + key, h.keys, h.y_query, h.outputs, &s, h.y, p->ldy, key > 0);
     }

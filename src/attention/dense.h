@@ -29,9 +29,9 @@ size_t fov_dense_seen(const fov_dense_head *h, size_t query);
 size_t fov_dense_seen_most(const fov_dense_head *h, size_t o, size_t n);
 /* Put -INFINITY over scores [n, count] of outputs from o and keys from key that a query may not see. */
 void fov_dense_mask(const fov_dense_head *h, size_t o, size_t n, size_t key, size_t count, float *scores, size_t ld);
-/* Zero the rows of masked keys in packed panels [ceil(columns / 32)][count][32], so that nothing of them, NaN included, gets out.
- */
-void fov_dense_clear_masked(const fov_dense_head *h, size_t key, size_t count, size_t columns, float *packed);
+/* Zero the rows of masked keys in packed panels [ceil(columns / 32)][words of count][32] of f32 or bf16, so that nothing of them,
+ * NaN included, gets out. */
+void fov_dense_clear_masked(const fov_dense_head *h, fov_type type, size_t key, size_t count, size_t columns, float *packed);
 
 /* backward, dense_backward.c */
 size_t fov_dense_backward_workspace(const fov_setting *setting, const fov_attention_size *size);

@@ -120,7 +120,7 @@ static void pack_tile(const job *j, const head *t, size_t key, size_t keys) {
     kernels->pack_t(t->h.v + key * ldv, ldv, keys, d, t->s.v_t);
     kernels->pack_n(t->h.k + key * ldk, ldk, keys, d, t->s.k_n);
     clear_columns(t, key, keys, d, t->s.v_t);
-    fov_dense_clear_masked(&t->h, key, keys, d, t->s.k_n);
+    fov_dense_clear_masked(&t->h, FOV_TYPE_F32, key, keys, d, t->s.k_n);
 }
 
 static void score(const job *j, const head *t, size_t i, size_t n, size_t key, size_t keys) {

@@ -3,6 +3,7 @@
 #include "attention/dense.h"
 
 #include <math.h>
+#include <string.h>
 
 fov_dense_head fov_dense_head_of(const fov_attention *p, size_t text, size_t head) {
     const size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
@@ -58,11 +59,15 @@ void fov_dense_mask(const fov_dense_head *h, size_t o, size_t n, size_t key, siz
     }
 }
 
-void fov_dense_clear_masked(const fov_dense_head *h, size_t key, size_t count, size_t columns, float *packed) {
+void fov_dense_clear_masked(const fov_dense_head *h, fov_type type, size_t key, size_t count, size_t columns, float *packed) {
+    const size_t words = fov_words(type, count), size = sizeof(float) >> type; /* bytes of a value */
+    unsigned char *bytes = (unsigned char *)packed;
     for (size_t j = 0; h->key_mask && j < count; j++) {
         if (h->key_mask[key + j]) continue;
+        const size_t word = j >> type, part = (j - (word << type)) * size;
         for (size_t p = 0; p < fov_panels(columns); p++)
-            for (size_t c = 0; c < FOV_PANEL; c++) packed[(p * count + j) * FOV_PANEL + c] = 0;
+            for (size_t c = 0; c < FOV_PANEL; c++)
+                memset(bytes + ((p * words + word) * FOV_PANEL + c) * sizeof(float) + part, 0, size);
     }
 }
 

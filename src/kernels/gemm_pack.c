@@ -4,10 +4,19 @@
 
 #include "kernels/kernels.h"
 
-/* Symmetric, per output channel; the sum of q stands for the zero of X. */
+/* Symmetric, per output channel; the sum of q stands for the zero of X. A row that is not finite has the scale NaN. */
 static void quantize_row(const float *w, size_t k, int8_t *q, float *scale, int32_t *sum) {
-    float most = 0;
-    for (size_t i = 0; i < k; i++) most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
+    float most = 0, finite = 0;
+    for (size_t i = 0; i < k; i++) {
+        most = fabsf(w[i]) > most ? fabsf(w[i]) : most;
+        finite += 0 * w[i];
+    }
+    if (finite != 0) { /* NaN */
+        memset(q, 0, k);
+        *scale = NAN;
+        *sum = 0;
+        return;
+    }
     const float step = most / 127;
     const float inverse = step > 0x1p-120f ? 1 / step : 0;
     int32_t total = 0;

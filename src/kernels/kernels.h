@@ -94,6 +94,9 @@ typedef struct fov_kernels {
     void (*pack_t)(const float *w, size_t ldw, size_t m, size_t k, float *packed);
     /* Pack w [k, m] into panels [ceil(m / 32)][k][32]: packed(j, k) = w[k, j]. */
     void (*pack_n)(const float *w, size_t ldw, size_t k, size_t m, float *packed);
+    /* The same in bf16, panels [ceil(m / 32)][ceil(k / 2)][32]: the lower half of word (i, j) is w[2 i, j], the upper w[2 i + 1, j]
+     * or 0 where there is no such row; rounded as to_bf16 does. */
+    void (*pack_n_bf16)(const float *w, size_t ldw, size_t k, size_t m, float *packed);
 
     /* Rows [row_begin, row_end) and panels [panel_begin, panel_end) of a gemm. scratch: gemm_scratch() floats, 64-byte aligned. */
     void (*gemm_block)(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
@@ -159,6 +162,11 @@ static inline size_t fov_words(fov_type type, size_t k) {
 /* Floats of a packed [m, k] matrix. */
 static inline size_t fov_packed_size(size_t m, size_t k) {
     return fov_panels(m) * FOV_PANEL * k;
+}
+
+/* Whether a tier has instructions for bf16: else its gemms in bf16 are no faster than in f32. */
+static inline bool fov_bf16_pays(const fov_kernels *kernels) {
+    return kernels->fma_loop[FOV_TYPE_BF16] != kernels->fma_loop[FOV_TYPE_F32];
 }
 
 /* Pack rows of w [m, k] (leading dimension ldw) as panels of a type; scale and sum [m] are written for int8. words: scratch of

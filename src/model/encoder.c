@@ -161,6 +161,8 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
                              .ldv = c->width,
                              .y = own_rows ? e->y : e->q,
                              .ldy = c->width,
+                             .type =
+                                 e->model->type != FOV_TYPE_F32 && fov_bf16_pays(e->model->kernels) ? FOV_TYPE_BF16 : FOV_TYPE_F32,
                              .scale = 1 / sqrtf((float)(c->width / c->heads)),
                              .layer = {.score_scale = w->score_scale,
                                        .conv = w->conv,

@@ -77,10 +77,11 @@ static void make_copy(folder *f, int changed, const bytes *content) {
 }
 
 /* The error must be one line that names file and (in `where` or message) all of `says`. */
-static void check_refused(const folder *f, const char *what, fov_status want, const char *file, const char *const says[2]) {
+static void check_refused_as(const folder *f, const char *dtype, const char *what, fov_status want, const char *file,
+                             const char *const says[2]) {
     fov_model *model = NULL;
     fov_error problem = {0};
-    fov_status status = fov_model_load(f->path, NULL, &model, &problem);
+    fov_status status = fov_model_load(f->path, &(fov_model_options){.dtype = dtype}, &model, &problem);
     char all[700];
     snprintf(all, sizeof all, "%s: %s", problem.where, problem.message);
     if (status != want) fail_msg("%s: %s, not %s: %s", what, fov_status_name(status), fov_status_name(want), all);
@@ -90,6 +91,10 @@ static void check_refused(const folder *f, const char *what, fov_status want, co
         if (!strstr(all, says[i])) fail_msg("%s: '%s' does not say '%s'", what, all, says[i]);
     assert_null(strchr(all, '\n'));
     if (!strchr(problem.message, ';') && !strchr(problem.message, '?')) fail_msg("%s: '%s' does not say how to mend it", what, all);
+}
+
+static void check_refused(const folder *f, const char *what, fov_status want, const char *file, const char *const says[2]) {
+    check_refused_as(f, NULL, what, want, file, says);
 }
 
 typedef struct damage {
@@ -237,7 +242,7 @@ static void test_truncated(void **state) {
     free(weights.data);
 }
 
-/* A value that is not finite in any packed tensor: told at load time, with the tensor's name. */
+/* A value that is not finite in any packed tensor: told at load time, with the tensor's name, whatever it is packed as. */
 static void test_not_finite(void **state) {
     (void)state;
     static const struct {
@@ -260,7 +265,10 @@ static void test_not_finite(void **state) {
         memcpy(at, &cases[i].value, 2);
         folder f;
         make_copy(&f, WEIGHTS, &weights);
-        check_refused(&f, "not finite", FOV_ERR_FORMAT, cases[i].tensor, (const char *const[2]){"not finite", NULL});
+        for (size_t d = 0; d < 3; d++) {
+            const char *const dtypes[] = {"f32", "bf16", "int8"};
+            check_refused_as(&f, dtypes[d], dtypes[d], FOV_ERR_FORMAT, cases[i].tensor, (const char *const[2]){"not finite", NULL});
+        }
         folder_remove(&f);
         memcpy(at, &kept, 2);
     }

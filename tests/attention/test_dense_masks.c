@@ -1,5 +1,5 @@
 /* test_dense_masks.c: dense attention on texts of several tiles, causal, with positions and with absent keys that hold NaN: Y,
- * weights and gradients against double references, on every tier. */
+ * weights and gradients against double references, on every tier. Y and weights in bf16 too. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "attention/attention.h"
+#include "support/bf16.h"
 #include "support/random.h"
 
 enum { TEXTS = 3, HEADS = 2, D = 6, WIDTH = HEADS * D, QUERIES = 870, KEYS = 1610 };
@@ -25,7 +26,7 @@ typedef struct problem {
     fov_attention p;
 } problem;
 
-enum { MASKED = 1, CAUSAL = 2, PLACED = 4, MODES = 8 };
+enum { MASKED = 1, CAUSAL = 2, PLACED = 4, BF16 = 8, MODES = 16 };
 
 static void fill(test_rng *rng, float *x, size_t count) {
     for (size_t i = 0; i < count; i++) x[i] = 2 * test_float(rng);
@@ -57,6 +58,7 @@ static void make(problem *t, int mode) {
                            .ldk = WIDTH,
                            .ldv = WIDTH,
                            .ldy = WIDTH,
+                           .type = mode & BF16 ? FOV_TYPE_BF16 : FOV_TYPE_F32,
                            .scale = 0.75f,
                            .causal = (mode & CAUSAL) != 0,
                            .key_mask = mode & MASKED ? t->mask : NULL};
@@ -74,14 +76,21 @@ static double dot(const float *a, const float *b) {
     return sum;
 }
 
+static double dot_bf16(const float *a, const float *b) {
+    double sum = 0;
+    for (size_t c = 0; c < D; c++) sum += bf16_of(a[c]) * bf16_of(b[c]);
+    return sum;
+}
+
 /* Weights of query i of text b and head h over its keys. */
 static void reference_weights(const problem *t, size_t b, size_t h, size_t i, double *a) {
     const size_t keys = k_offsets[b + 1] - k_offsets[b];
     double top = -INFINITY, sum = 0;
+    double (*const product)(const float *, const float *) = t->p.type == FOV_TYPE_BF16 ? dot_bf16 : dot;
     for (size_t j = 0; j < keys; j++) {
-        a[j] = sees(t, b, i, j)
-                   ? (double)t->p.scale * dot(t->q + (q_offsets[b] + i) * WIDTH + h * D, t->k + (k_offsets[b] + j) * WIDTH + h * D)
-                   : -INFINITY;
+        a[j] = sees(t, b, i, j) ? (double)t->p.scale *
+                                      product(t->q + (q_offsets[b] + i) * WIDTH + h * D, t->k + (k_offsets[b] + j) * WIDTH + h * D)
+                                : -INFINITY;
         top = fmax(top, a[j]);
     }
     for (size_t j = 0; j < keys; j++) sum += a[j] = a[j] > -INFINITY ? exp(a[j] - top) : 0;
@@ -108,9 +117,10 @@ static void check_rows(const problem *t, const float *weights, const size_t *sta
                     if (weights)
                         near((double)weights[HEADS * starts[b] + (h * queries + i) * keys + j], a[j], a[j], "weight", mode, i);
                     for (size_t c = 0; a[j] > 0 && c < D; c++) {
-                        const double v = (double)t->v[(k_offsets[b] + j) * WIDTH + h * D + c];
-                        y[c] += a[j] * v;
-                        size[c] += a[j] * fabs(v);
+                        const float v = t->v[(k_offsets[b] + j) * WIDTH + h * D + c];
+                        const double value = mode & BF16 ? bf16_of(v) : (double)v;
+                        y[c] += a[j] * value;
+                        size[c] += a[j] * fabs(value) * (mode & BF16 ? 1 + bf16_unit / tolerance : 1); /* A is rounded too */
                     }
                 }
                 for (size_t c = 0; c < D; c++)
@@ -209,7 +219,7 @@ static void test_backward(void **state) {
     for (size_t i = 0; i < 6; i++) g[i / 3][i % 3] = malloc(KEYS * WIDTH * sizeof(float));
     assert_true(t && g[1][2]);
     FOR_EACH_TIER(kernels)
-    for (int mode = 0; mode < MODES; mode++) {
+    for (int mode = 0; mode < BF16; mode++) {
         make(t, mode);
         fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
         fov_attention_dense.forward(&run, &t->p);

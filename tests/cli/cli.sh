@@ -72,6 +72,7 @@ says 'k=-3 is outside'
 refused classify --attention topk:scores=int4
 says 'f32|int8'
 refused classify --dtype f23
+says 'f32, bf16 and int8'
 refused eval --data x
 refused eval --task sst2
 refused eval --task sst3 --data x
@@ -126,6 +127,18 @@ lines out 2
 shows 'positive'
 says '^foveate: 2 texts, .* 0 truncated'
 one_line
+run 0 classify --format tsv --quiet texts
+cut -f 1 out >labels
+for dtype in f32 bf16 int8; do
+    run 0 classify --format tsv --quiet --dtype $dtype texts
+    cut -f 1 out | cmp -s - labels || wrong "--dtype $dtype: other labels"
+    run 0 classify --format tsv --quiet --dtype $dtype --values mca texts
+    lines out 2
+done
+for dtype in bf16 int8; do
+    refused classify --dtype $dtype --ffn topk texts
+    says 'dtype f32'
+done
 run 0 classify --quiet texts
 [ ! -s err ] || wrong '--quiet is not quiet'
 run 0 classify --format jsonl texts
@@ -405,6 +418,12 @@ one_line
 awk '{ line[NR] = $0 } END { for (i = NR; i; i--) print line[i] }' sentences >backwards
 run 0 calibrate --data backwards --output q --threads 1 --quiet
 cmp -s p q || wrong 'the order of the texts changes the profile'
+for dtype in bf16 int8; do
+    run 0 classify --dtype $dtype --values regress --profile p texts
+    lines out 2
+    refused classify --dtype $dtype --values poisson --profile p texts
+    says 'dtype f32'
+done
 for values in regress lowrank poisson mca:p=calibrated; do
     run 0 classify --values $values --profile p texts
     lines out 2

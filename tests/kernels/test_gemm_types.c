@@ -4,6 +4,14 @@
 #include "kernels_test.h"
 
 #include "kernels/gemm.h"
+#include "support/bf16.h"
+
+/* x with 8 significant bits by the definition. */
+static double rounded(float x) {
+    int exponent;
+    const double mantissa = frexp((double)x, &exponent);
+    return ldexp(nearbyint(ldexp(mantissa, 8)), exponent - 8);
+}
 
 enum { THREADS = 5 };
 
@@ -52,13 +60,6 @@ static void release(problem *p) {
         guarded_free(all[i]);
     }
     free(p->sum);
-}
-
-/* x with 8 significant bits, to nearest, ties to even. */
-static double bf16_of(float x) {
-    int exponent;
-    const double mantissa = frexp((double)x, &exponent);
-    return ldexp(nearbyint(ldexp(mantissa, 8)), exponent - 8);
 }
 
 /* f32 sums in any order: |error| <= gamma(K + 3) sum |x w| (Higham, "Accuracy and Stability", 3.1), and the last roundings. */
@@ -117,10 +118,10 @@ static void test_to_bf16(void **state) {
                 assert_true(isnan(back));
             else if (isinf(x[i]) || fabs((double)x[i]) < 0x1p-126) /* bf16 has the subnormals of f32's upper half */
                 assert_true(fabs((double)back - (double)x[i]) <= 0x1p-134 || back == x[i]);
-            else if (fabs(bf16_of(x[i])) > (double)FLT_MAX)
+            else if (fabs(rounded(x[i])) > (double)FLT_MAX)
                 assert_true(isinf(back) && (back > 0) == (x[i] > 0));
             else
-                assert_true((double)back == bf16_of(x[i]));
+                assert_true((double)back == rounded(x[i]) && bf16_of(x[i]) == rounded(x[i]));
         }
     }
 }
@@ -249,6 +250,23 @@ static void test_not_finite(void **state) {
     }
 }
 
+/* A weight that is not finite spoils its own column, and no other. */
+static void test_not_finite_weight(void **state) {
+    (void)state;
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    const fov_kernels *k;
+    FOR_TIERS(k) for (size_t b = 0; b < 3; b++) for (fov_type type = FOV_TYPE_BF16; type <= FOV_TYPE_INT8; type++) {
+        float w[40 * 70];
+        for (size_t i = 0; i < 40 * 70; i++) w[i] = test_float();
+        w[33 * 70 + 69] = bad[b];
+        problem p = make(k, type, 5, 40, 70, NULL, w);
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        for (size_t i = 0; i < 5; i++)
+            for (size_t j = 0; j < 40; j++) assert_int_equal(isfinite(p.y.data[i * 40 + j]) == 0, j == 33);
+        release(&p);
+    }
+}
+
 /* fov_packed_at reads back what was packed: bf16's rounding, int8 within half a step. */
 static void test_packed_at(void **state) {
     (void)state;
@@ -270,9 +288,9 @@ static void test_packed_at(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_to_bf16),    cmocka_unit_test(test_int8_whole),
-        cmocka_unit_test(test_int8_real), cmocka_unit_test(test_rows_alone), cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_packed_at),
+        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_to_bf16),           cmocka_unit_test(test_int8_whole),
+        cmocka_unit_test(test_int8_real), cmocka_unit_test(test_rows_alone),        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_packed_at), cmocka_unit_test(test_not_finite_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* test_pack.c: both packings against the index formula, and conversions of every 16-bit value. */
 #include "kernels_test.h"
 
+#include "support/bf16.h"
+
 static void check_pack(const fov_kernels *k, size_t m, size_t depth) {
     const size_t ldt = depth + test_below(3), ldn = m + test_below(3);
     guarded t = guarded_random(m * ldt, 3), n = guarded_random(depth * ldn, 5);
@@ -17,6 +19,50 @@ static void check_pack(const fov_kernels *k, size_t m, size_t depth) {
     for (size_t i = 0; i < 4; i++) {
         guarded_check(all[i]);
         guarded_free(all[i]);
+    }
+}
+
+/* The words of pack_n_bf16: row 2 i below, row 2 i + 1 above, rounded. */
+static void check_pack_bf16(const fov_kernels *k, size_t m, size_t depth) {
+    const size_t ld = m + test_below(3), words = fov_words(FOV_TYPE_BF16, depth);
+    guarded w = guarded_random(depth * ld, 5), packed = guarded_make(fov_packed_size(m, words), 0);
+    k->pack_n_bf16(w.data, ld, depth, m, packed.data);
+    for (size_t i = 0; i < packed.count; i++) {
+        const size_t j = i / (FOV_PANEL * words) * FOV_PANEL + i % FOV_PANEL, row = i / FOV_PANEL % words * 2;
+        uint16_t pair[2];
+        memcpy(pair, packed.data + i, sizeof pair);
+        for (size_t half = 0; half < 2; half++) {
+            const uint32_t bits = (uint32_t)pair[half] << 16;
+            const bool there = j < m && row + half < depth;
+            float value;
+            memcpy(&value, &bits, sizeof value);
+            if (there)
+                assert_true((double)value == bf16_of(w.data[(row + half) * ld + j]));
+            else
+                assert_int_equal(bits, 0);
+        }
+    }
+    guarded_check(&w);
+    guarded_check(&packed);
+    guarded_free(&w);
+    guarded_free(&packed);
+}
+
+static void test_pack_bf16(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) {
+        for (size_t i = 0; i < 100; i++) check_pack_bf16(k, 1 + test_below(100), 1 + test_below(70));
+        check_pack_bf16(k, 0, 5);
+        check_pack_bf16(k, 5, 0);
+        float w[3 * 17];
+        for (size_t i = 0; i < 3 * 17; i++) w[i] = i % 2 ? NAN : INFINITY;
+        _Alignas(64) float packed[2 * FOV_PANEL];
+        k->pack_n_bf16(w, 17, 3, 17, packed);
+        for (size_t i = 0; i < 3 * 17; i++) {
+            const float value = fov_packed_at(FOV_TYPE_BF16, packed, NULL, 3, i % 17, i / 17);
+            assert_true(i % 2 ? isnan(value) : isinf(value) && value > 0);
+        }
     }
 }
 
@@ -80,6 +126,7 @@ static void test_convert(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pack), cmocka_unit_test(test_convert)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_pack), cmocka_unit_test(test_pack_bf16),
+                                       cmocka_unit_test(test_convert)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,17 +102,6 @@ static void make_tail(tail *t, const fov_tile *tile, size_t whole) {
         if ((t)->rows < ROWS) configure(ROWS); /* as the next tile expects; it costs hundreds of cycles */                         \
     } while (0)
 
-static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *words) {
-    (void)quant;
-    char *to = (char *)words;
-    for (size_t i = 0; i < k; i += 32) {
-        const size_t left = k - i;
-        const __m512 low = fov_load16(x + i, left), high = left > 16 ? fov_load16(x + i + 16, left - 16) : _mm512_setzero_ps();
-        const __m512i y = (__m512i)_mm512_cvtne2ps_pbh(high, low);
-        _mm512_mask_storeu_epi32(to + 2 * i, fov_mask16((left + 1) / 2), y);
-    }
-}
-
 static void tile_bf16(const fov_tile *t) {
     TILE_BODY(t, _tile_dpbf16ps);
     if (t->last) fov_finish_f32_avx512(t);
@@ -124,7 +113,7 @@ static void tile_int8(const fov_tile *t) {
 }
 
 static void gemm_block(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
-    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, pack_bf16, NULL};
+    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, fov_pack_bf16_native, NULL};
     static const fov_tiles int8 = {ROWS, 10 * ROWS, FOV_GEMM_KC / 2, true, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512,
                                    NULL};
     static const fov_tiles *const tiles[FOV_TYPES] = {&fov_tiles_f32_avx512, &bf16, &int8};

@@ -47,6 +47,7 @@ const fov_kernels fov_tier_avx2 = {
     .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .pack_t = fov_pack_t_avx2,
     .pack_n = fov_pack_n_avx2,
+    .pack_n_bf16 = fov_pack_n_bf16_ref,
     .gemm_block = fov_gemm_block_avx2,
     .sampled = fov_sampled_avx2,
     .gather = fov_gather_avx2,

@@ -85,6 +85,7 @@ static inline __m512 fov_gelu16(__m512 x) {
 
 void fov_pack_t_avx512(const float *w, size_t ldw, size_t m, size_t k, float *packed);
 void fov_pack_n_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed);
+void fov_pack_n_bf16_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed);
 void fov_gemm_block_avx512(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
                            float *scratch);
 void fov_sampled_avx512(const fov_sampled *s);
@@ -108,10 +109,10 @@ float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration);
 
 /* What all tables from avx512 up have in common. */
 #define FOV_AVX512_SLOTS                                                                                                           \
-    .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .sampled = fov_sampled_avx512, .gather = fov_gather_avx512,          \
-    .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512, .above = fov_above_avx512, .gram = fov_gram_avx512,          \
-    .softmax = fov_softmax_avx512, .softmax_tile = fov_softmax_tile_avx512, .layernorm = fov_layernorm_avx512,                     \
-    .gelu = fov_gelu_avx512, .exp = fov_exp_avx512, .from_f16 = fov_from_f16_avx512, .from_bf16 = fov_from_bf16_avx512,            \
-    .to_bf16 = fov_to_bf16_avx512
+    .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .pack_n_bf16 = fov_pack_n_bf16_avx512,                               \
+    .sampled = fov_sampled_avx512, .gather = fov_gather_avx512, .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512,  \
+    .above = fov_above_avx512, .gram = fov_gram_avx512, .softmax = fov_softmax_avx512, .softmax_tile = fov_softmax_tile_avx512,    \
+    .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512, .from_f16 = fov_from_f16_avx512,            \
+    .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
 
 #endif

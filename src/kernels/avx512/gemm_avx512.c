@@ -67,14 +67,17 @@ void fov_finish_int8_avx512(const fov_tile *t) {
     finish(t, true);
 }
 
-/* To nearest, ties to even; a NaN keeps its upper half, made quiet. */
-static __m256i to_bf16(__m512 x) {
+/* To nearest, ties to even; a NaN keeps its upper half, made quiet. In the lower halves of 16 words, the upper are 0. */
+static inline __m512i round_bf16(__m512 x) {
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i y = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    const __m512i y = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
     const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    y = _mm512_mask_or_epi32(y, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
-    return _mm512_cvtepi32_epi16(y);
+    return _mm512_mask_or_epi32(y, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
+}
+
+static inline __m256i to_bf16(__m512 x) {
+    return _mm512_cvtepi32_epi16(round_bf16(x));
 }
 
 void fov_to_bf16_avx512(const float *x, uint16_t *y, size_t count) {
@@ -92,6 +95,25 @@ void fov_pack_bf16_avx512(const float *x, size_t k, const fov_quant *quant, floa
     if (i == k) return;
     const __mmask16 mask = fov_mask16(k - i);
     _mm256_mask_storeu_epi16(to + 2 * i, fov_mask16((k - i + 1) / 2 * 2), to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
+}
+
+/* 16 columns of two rows, those of the mask. */
+static inline __m512i pair_bf16(const float *lower, const float *upper, __mmask16 mask) {
+    const __m512i a = round_bf16(_mm512_maskz_loadu_ps(mask, lower));
+    return upper ? _mm512_or_si512(a, _mm512_slli_epi32(round_bf16(_mm512_maskz_loadu_ps(mask, upper)), 16)) : a;
+}
+
+void fov_pack_n_bf16_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed) {
+    for (size_t j0 = 0; j0 < m; j0 += FOV_PANEL) {
+        const size_t columns = m - j0;
+        const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
+        for (size_t i = 0; i < k; i += 2, packed += FOV_PANEL) {
+            const float *lower = w + i * ldw + j0, *upper = i + 1 < k ? lower + ldw : NULL;
+            _mm512_storeu_si512(packed, pair_bf16(lower, upper, low));
+            _mm512_storeu_si512(packed + 16,
+                                high ? pair_bf16(lower + 16, upper ? upper + 16 : NULL, high) : _mm512_setzero_si512());
+        }
+    }
 }
 
 void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {

@@ -105,6 +105,18 @@ void fov_to_bf16_ref(const float *x, uint16_t *y, size_t count) {
     }
 }
 
+void fov_pack_n_bf16_ref(const float *w, size_t ldw, size_t k, size_t m, float *packed) {
+    for (size_t j0 = 0; j0 < m; j0 += FOV_PANEL) {
+        const size_t columns = m - j0 < FOV_PANEL ? m - j0 : FOV_PANEL;
+        for (size_t i = 0; i < k; i += 2, packed += FOV_PANEL) {
+            uint16_t lower[FOV_PANEL] = {0}, upper[FOV_PANEL] = {0};
+            fov_to_bf16_ref(w + i * ldw + j0, lower, columns);
+            if (i + 1 < k) fov_to_bf16_ref(w + (i + 1) * ldw + j0, upper, columns);
+            for (size_t j = 0; j < FOV_PANEL; j++) packed[j] = fov_bits_float((uint32_t)upper[j] << 16 | lower[j]);
+        }
+    }
+}
+
 static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *words) {
     (void)quant;
     if (k % 2) words[k / 2] = 0;

@@ -43,6 +43,7 @@ const fov_kernels fov_tier_ref = {
     .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
     .pack_t = fov_pack_t_ref,
     .pack_n = fov_pack_n_ref,
+    .pack_n_bf16 = fov_pack_n_bf16_ref,
     .gemm_block = fov_gemm_block_ref,
     .sampled = fov_sampled_ref,
     .gather = fov_gather_ref,
