@@ -255,8 +255,8 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formula), cmocka_unit_test(test_narrow),  cmocka_unit_test(test_exact),
-        cmocka_unit_test(test_same_bits),    cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_formula),   cmocka_unit_test(test_narrow),  cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
