@@ -8,11 +8,17 @@ struct fov_calibration {
     fov_allocator allocator;
     fov_session *session;
     fov_moments *moments;
+    fov_sample *sample; /* of the inputs of the feed-forward layers */
     uint64_t texts, tokens, hash;
 };
 
-static void observe(void *context, size_t layer, const float *x, size_t rows) {
+static void observe(void *context, fov_seam seam, size_t layer, const fov_batch *batch, const float *x, size_t rows) {
     const fov_calibration *c = context;
+    if (seam == FOV_SEAM_FFN) {
+        fov_sample_add(c->sample, layer, x);
+        return;
+    }
+    if (!layer) fov_sample_choose(c->sample, batch->texts, batch->offsets, batch->hashes);
     fov_moments_add(c->moments, layer, x, rows);
 }
 
@@ -25,11 +31,15 @@ fov_status fov_calibration_create(const fov_model *model, const fov_calibration_
     fov_calibration *c = fov_alloc_zero(&model->allocator, sizeof *c);
     if (!c) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
     c->allocator = model->allocator;
-    const fov_session_options s = {.threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens};
+    const fov_session_options s = {
+        .threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens, .all_rows = 1};
     fov_status status = fov_session_create(model, &s, &c->session, error);
     if (!status) {
         status = fov_moments_create(model->config.layers, model->config.width, c->session->settings.threads, &model->allocator,
                                     &c->moments);
+        if (!status)
+            status = fov_sample_create(model->config.layers, model->config.width, fov_profile_sample(model), &model->allocator,
+                                       &c->sample);
         if (status) fov_fail(error, status, model->name, "out of memory for the statistics of %zu layers", model->config.layers);
     }
     if (status) {
@@ -46,6 +56,7 @@ void fov_calibration_free(fov_calibration *c) {
     const fov_allocator allocator = c->allocator;
     fov_session_free(c->session);
     fov_moments_free(c->moments);
+    fov_sample_free(c->sample);
     fov_release(&allocator, c);
 }
 
@@ -104,5 +115,5 @@ fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *con
                                        .texts = c->texts,
                                        .tokens = c->tokens,
                                        .max_length = c->session->max_length};
-    return fov_profile_write(model, c->moments, &provenance, threads, write, context, error);
+    return fov_profile_write(model, c->moments, c->sample, &provenance, threads, write, context, error);
 }

@@ -65,11 +65,13 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
 static fov_status open_profile(fov_session *s, const fov_session_options *o, fov_error *error) {
     char path[FOV_MAX_PATH];
     const char *name = o->profile;
-    if (!name && !fov_values_needs_profile(&s->settings.values)) return FOV_OK;
+    const bool for_values = fov_values_needs_profile(&s->settings.values);
+    const char *method = for_values ? s->settings.values.info->name : s->settings.ffn.info->name;
+    if (!name && !for_values && !fov_ffn_row_of(&s->settings.ffn)->needs_profile) return FOV_OK;
     if (!name && !*s->model->folder)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, s->settings.values.info->name,
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, method,
                         "'%s' needs a calibration profile, and a model from memory has none beside it: name one as profile",
-                        s->settings.values.info->name);
+                        method);
     if (!name) {
         fov_status status = fov_path_join(path, s->model->folder, FOV_PROFILE_NAME, error);
         if (status) return status;
@@ -77,7 +79,7 @@ static fov_status open_profile(fov_session *s, const fov_session_options *o, fov
             return fov_fail(error, FOV_ERR_IO, path,
                             "there is no calibration profile, which '%s' needs: make one with 'foveate calibrate --model %s --data "
                             "TEXTS'",
-                            s->settings.values.info->name, s->model->folder);
+                            method, s->model->folder);
         name = path;
     }
     fov_status status = fov_profile_open(s->model, name, &s->profile, error);

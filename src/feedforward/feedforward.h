@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "core/method.h"
+#include "feedforward/profile.h"
 #include "kernels/gemm.h"
 
 typedef struct fov_ffn_weights {
@@ -15,6 +16,9 @@ typedef struct fov_ffn {
     size_t n;
     const float *x; /* [n, width]; also the residual */
     float *y;       /* [n, width], before the layer norm; must not be x */
+    size_t texts;
+    const size_t *offsets;   /* [texts + 1] rows of each text; NULL: just the rows that are read */
+    const float *importance; /* [n] mean over heads of sum_i A[i, j]^2, for methods that need it and where offsets are given */
 } fov_ffn;
 
 typedef struct fov_ffn_run {
@@ -25,17 +29,22 @@ typedef struct fov_ffn_run {
     void *scratch; /* workspace() bytes */
     float *gemm_scratch;
     double *multiply_adds;
+    const void *bound; /* of this layer, from bind */
 } fov_ffn_run;
 
 typedef struct fov_ffn_row {
     fov_method_info info;
-    bool f32_only;                                   /* reads packed weights itself */
+    bool f32_only; /* reads packed weights itself */
+    bool needs_profile;
+    /* Make the tables of one layer; *bound is freed with fov_release. NULL: nothing to bind. profile may be NULL. */
+    fov_status (*bind)(const fov_setting *setting, const fov_ffn_weights *weights, const fov_ffn_profile *profile,
+                       const fov_allocator *allocator, void **bound, fov_error *error);
     size_t (*workspace)(size_t rows, size_t hidden); /* bytes for up to `rows` rows */
     void (*forward)(const fov_ffn_run *run, const fov_ffn *problem);
 } fov_ffn_row;
 
 /* The methods there are. Adding one: its file, and its name here. */
-#define FOV_FFN_METHODS(X) X(exact) X(topk)
+#define FOV_FFN_METHODS(X) X(exact) X(topk) X(narrow) X(guided)
 
 #define FOV_FFN_DECLARE(name) extern const fov_ffn_row fov_ffn_##name;
 FOV_FFN_METHODS(FOV_FFN_DECLARE)

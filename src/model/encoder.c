@@ -104,6 +104,16 @@ static void report_importance(const fov_encoder *e, const layer_run *r, const fo
     }
 }
 
+/* Mean over heads of the column energies of texts of p. */
+static void keep_energy(const fov_encoder *e, const fov_attention *p) {
+    const size_t stride = p->k_offsets[p->texts];
+    for (size_t i = p->k_offsets[0]; i < stride; i++) {
+        float sum = 0;
+        for (size_t h = 0; h < p->heads; h++) sum += e->col_energy[h * stride + i];
+        e->token_energy[i] = sum / (float)p->heads;
+    }
+}
+
 /* Weights stored, text group by text group: weights -> importance -> values -> A V. */
 static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov_attention_run *run, const fov_attention *all) {
     size_t limit = fov_encoder_weight_floats(e);
@@ -123,9 +133,10 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
         p.k_offsets += b;
         p.y_offsets += b;
         p.hashes += b;
-        fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->values->needs_energy ? e->col_energy : NULL};
+        fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->energy ? e->col_energy : NULL};
         e->attention->weights(run, &p, &w);
         if (r->importance) report_importance(e, r, &p);
+        if (e->token_energy) keep_energy(e, &p);
         run_values(e, r, &p);
         e->attention->apply(run, &p, &w);
     }
@@ -194,6 +205,23 @@ static bool needs_local(const fov_encoder *e, const fov_attention *p) {
     return e->count_all_rows || e->s.trace || !e->attention->reads_local || e->attention->reads_local(&e->s.attention, p);
 }
 
+/* v = x + ffn(x) of the first n rows of x. */
+static void run_ffn(const fov_encoder *e, const layer_run *r, size_t n) {
+    const fov_layer *w = &e->model->layers[r->layer];
+    const fov_ffn_weights weights = {w->up, w->down, e->model->activation};
+    const fov_ffn_run run = {
+        e->model->kernels,     &e->s.ffn, &weights, e->s.threads, e->ffn_scratch, e->gemm_scratch, &r->stats->total_done_real,
+        e->bound_ffn[r->layer]};
+    const fov_ffn problem = {.n = n,
+                             .x = e->x,
+                             .y = e->v,
+                             .texts = r->batch->texts,
+                             .offsets = r->subset ? NULL : r->batch->offsets,
+                             .importance = e->token_energy};
+    if (e->observe) e->observe(e->observe_context, FOV_SEAM_FFN, r->layer, r->batch, e->x, n);
+    e->ffn->forward(&run, &problem);
+}
+
 static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_layer *w = &e->model->layers[r->layer];
     const fov_kernels *kernels = e->model->kernels;
@@ -209,7 +237,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     qk[1].n = n;
     qk[1].y = e->k;
     qk[0].x = qk[1].x = e->x;
-    if (e->observe) e->observe(e->observe_context, r->layer, e->x, r->tokens);
+    if (e->observe) e->observe(e->observe_context, FOV_SEAM_LAYER, r->layer, r->batch, e->x, r->tokens);
     if (r->local) fov_gemm_run_all(kernels, qk, 2, e->s.threads, e->gemm_scratch);
     attend(e, r, &p);
     const float *residual = e->x;
@@ -221,10 +249,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     normalize_rows(e, out, e->k, e->x, &w->norm1);
     r->stats->total_done_real += (double)(nq + n + out) * (double)c * (double)c;
 
-    fov_ffn_weights ffn = {w->up, w->down, e->model->activation};
-    fov_ffn_run run = {kernels, &e->s.ffn, &ffn, e->s.threads, e->ffn_scratch, e->gemm_scratch, &r->stats->total_done_real};
-    fov_ffn problem = {out, e->x, e->v};
-    e->ffn->forward(&run, &problem);
+    run_ffn(e, r, out);
     normalize_rows(e, out, e->v, e->x, &w->norm2);
 }
 

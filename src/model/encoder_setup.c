@@ -24,6 +24,11 @@ fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) 
                                .sum = v->sum};
 }
 
+/* The feed-forward goes by importance. */
+static bool guided(const fov_encoder *e) {
+    return e->ffn->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+}
+
 static size_t carve(fov_encoder *e, fov_arena *arena) {
     const fov_config *c = &e->model->config;
     size_t n = e->s.batch_tokens, rows = fov_mul(n, c->width), d = c->width / c->heads;
@@ -48,7 +53,8 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->ffn_scratch = fov_arena_take(arena, e->ffn->workspace(n, c->ffn_width), 1);
     size_t cells = fov_mul(c->heads, n);
     e->col_max = fov_arena_take(arena, cells, sizeof(float));
-    e->col_energy = fov_arena_take(arena, e->values->needs_energy ? cells : 0, sizeof(float));
+    e->col_energy = fov_arena_take(arena, e->energy ? cells : 0, sizeof(float));
+    e->token_energy = guided(e) ? fov_arena_take(arena, n, sizeof(float)) : NULL;
     e->weights = fov_arena_take(arena, e->importance ? fov_encoder_weight_floats(e) : 0, sizeof(float));
     return arena->used;
 }
@@ -64,6 +70,11 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
         return fov_fail(error, FOV_ERR_UNSUPPORTED, e->attention->info.name,
                         "'%s' attention never forms weights, so there is no importance to explain; use a softmax attention",
                         e->attention->info.name);
+    if (guided(e) && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->ffn->info.name,
+                        "feed-forward method '%s' needs attention weights, which '%s' attention never forms; use --ffn exact or a "
+                        "softmax attention",
+                        e->ffn->info.name, e->attention->info.name);
     if (e->values->f32_only && e->model->type != FOV_TYPE_F32)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, e->values->info.name,
                         "value estimator '%s' needs f32 weights; load the model with dtype f32", e->values->info.name);
@@ -80,6 +91,13 @@ static fov_status bind_layers(fov_encoder *e, fov_error *error) {
         fov_status status = e->values->bind(&e->s.values, &w, &e->model->allocator, &e->bound[l], error);
         if (status) return status;
     }
+    for (size_t l = 0; l < e->model->config.layers && e->ffn->bind; l++) {
+        const fov_layer *layer = &e->model->layers[l];
+        const fov_ffn_weights w = {layer->up, layer->down, e->model->activation};
+        const fov_ffn_profile *profile = e->s.profile && e->s.profile->ffn ? &e->s.profile->ffn[l] : NULL;
+        fov_status status = e->ffn->bind(&e->s.ffn, &w, profile, &e->model->allocator, &e->bound_ffn[l], error);
+        if (status) return status;
+    }
     return FOV_OK;
 }
 
@@ -94,7 +112,8 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
     fov_encoder_set_baseline(e);
-    e->importance = settings->trace || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->importance = settings->trace || guided(e) || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->energy = guided(e) || e->values->needs_energy;
     e->padded = 128;
     for (size_t i = 0; i < e->values->info.param_count; i++)
         if (e->values->info.params[i].type == FOV_PARAM_LENGTH && settings->values.values[i] > 0) {
@@ -107,9 +126,10 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     size_t bytes = carve(e, &arena);
     if (status) goto end;
     e->bound = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound));
+    e->bound_ffn = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound_ffn));
     e->block = fov_alloc(allocator, bytes);
     status = FOV_ERR_MEMORY;
-    if (!e->bound || !e->block) goto end;
+    if (!e->bound || !e->bound_ffn || !e->block) goto end;
     arena = (fov_arena){e->block, 0, bytes, false};
     carve(e, &arena);
     status = bind_layers(e, error);
@@ -128,7 +148,9 @@ void fov_encoder_free(fov_encoder *e) {
     if (!e) return;
     const fov_allocator *allocator = &e->model->allocator;
     for (size_t l = 0; e->bound && l < e->model->config.layers; l++) fov_release(allocator, e->bound[l]);
+    for (size_t l = 0; e->bound_ffn && l < e->model->config.layers; l++) fov_release(allocator, e->bound_ffn[l]);
     fov_release(allocator, e->bound);
+    fov_release(allocator, e->bound_ffn);
     fov_release(allocator, e->block);
     fov_release(allocator, e);
 }

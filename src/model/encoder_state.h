@@ -11,13 +11,14 @@ struct fov_encoder {
     const fov_values_row *values;
     const fov_ffn_row *ffn;
     fov_setting baseline; /* attention of the exact path: the checkpoint's own, in its exact form */
-    bool importance;      /* the value estimator needs it */
+    bool importance;      /* the value estimator or the feed-forward needs it */
+    bool energy;          /* one of them needs the energy */
     bool count_all_rows;  /* importance counts query rows that nobody reads */
     double padded;        /* length of the papers' convention */
     fov_observe observe;
     void *observe_context;
     float *head_importance, *head_work; /* [L, H] or NULL */
-    void **bound;                       /* [L] */
+    void **bound, **bound_ffn;          /* [L] */
     void *block;
     size_t max_texts;
 
@@ -25,6 +26,7 @@ struct fov_encoder {
     size_t *row_offsets, *row_starts, *starts;
     uint32_t *rows, *row_queries;
     float *col_max, *col_energy, *weights;
+    float *token_energy; /* [N] mean over heads of col_energy, for the feed-forward */
     void *attention_scratch, *values_scratch, *ffn_scratch;
     float *gemm_scratch;
 };

@@ -11,7 +11,7 @@
 typedef struct reading {
     fov_profile *profile;
     const char *path;
-    uint32_t *seen; /* [d] the last head, from 1, in whose order a feature was met */
+    uint32_t *seen; /* [d or hidden] the last head, from 1, in whose order a feature was met */
     uint32_t heads;
     fov_error *error;
     fov_status status;
@@ -123,6 +123,49 @@ static void read_layer(reading *r, const fov_config *c, size_t layer, const uint
     r->profile->layers[layer] = p;
 }
 
+static const void *find_ffn(reading *r, size_t layer, const char *part, fov_dtype dtype, size_t a, size_t b) {
+    char name[96];
+    snprintf(name, sizeof name, "layers.%zu.ffn.%s", layer, part);
+    return find(r, name, dtype, a, b, 0);
+}
+
+static void read_ffn_layer(reading *r, const fov_config *c, size_t layer, const uint32_t *levels, size_t count) {
+    const size_t d = c->width, top = levels[count - 1];
+    size_t sum = 0;
+    for (size_t l = 0; l < count; l++) sum += levels[l];
+    fov_ffn_profile p = {.file = r->path, .levels = count, .level = levels};
+    p.order = find_ffn(r, layer, "order", FOV_U32, top, 0);
+    p.weight = find_ffn(r, layer, "weight", FOV_F32, sum * d, 0);
+    p.bias = find_ffn(r, layer, "bias", FOV_F32, count, d);
+    p.error = find_ffn(r, layer, "error", FOV_F32, count, 0);
+    p.energy = find_ffn(r, layer, "energy", FOV_F32, 1, 0);
+    check_order(r, layer, p.order, 1, top, c->ffn_width);
+    check_finite(r, layer, p.weight, sum * d);
+    check_finite(r, layer, p.bias, count * d);
+    check_finite(r, layer, p.error, count);
+    check_finite(r, layer, p.energy, 1);
+    r->profile->ffn[layer] = p;
+}
+
+/* A profile may lack it: the methods that need it say so. */
+static void read_ffn(reading *r, const struct fov_model *model) {
+    const fov_tensor *t = fov_tensors_find(r->profile->tensors, "ffn.levels");
+    if (r->status || !t) return;
+    const size_t count = t->dims == 1 ? t->shape[0] : 1;
+    const uint32_t *levels = find(r, "ffn.levels", FOV_U32, count, 0, 0);
+    if (!levels) return;
+    if (count < 2 || count > FOV_FFN_LEVELS) {
+        r->status =
+            fov_fail(r->error, FOV_ERR_FORMAT, r->path, "%zu feed-forward levels; 2 to %d are possible", count, FOV_FFN_LEVELS);
+        return;
+    }
+    check_levels(r, levels, count, model->config.ffn_width);
+    if (r->status) return;
+    r->profile->ffn = fov_alloc_zero(&model->allocator, fov_mul(model->config.layers, sizeof *r->profile->ffn));
+    if (!r->profile->ffn) r->status = fov_fail(r->error, FOV_ERR_MEMORY, r->path, "out of memory");
+    for (size_t l = 0; l < model->config.layers && !r->status; l++) read_ffn_layer(r, &model->config, l, levels, count);
+}
+
 static void read_all(reading *r, const struct fov_model *model) {
     const fov_config *c = &model->config;
     check_provenance(r, model);
@@ -135,6 +178,7 @@ static void read_all(reading *r, const struct fov_model *model) {
     else
         check_levels(r, levels, count, c->width);
     for (size_t l = 0; l < c->layers && !r->status; l++) read_layer(r, c, l, levels, count);
+    read_ffn(r, model);
 }
 
 /* Reads `bytes`; those in p->bytes are released with it. */
@@ -143,7 +187,8 @@ static fov_status read_bytes(const struct fov_model *model, fov_profile *p, cons
     const fov_allocator *allocator = &model->allocator;
     reading r = {.profile = p, .path = label, .error = error};
     p->layers = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *p->layers));
-    r.seen = fov_alloc_zero(allocator, fov_mul(model->config.width, sizeof *r.seen));
+    const size_t widest = model->config.width > model->config.ffn_width ? model->config.width : model->config.ffn_width;
+    r.seen = fov_alloc_zero(allocator, fov_mul(widest, sizeof *r.seen));
     if (!p->layers || !r.seen)
         r.status = fov_fail(error, FOV_ERR_MEMORY, label, "out of memory");
     else
@@ -186,5 +231,6 @@ void fov_profile_close(fov_profile *p) {
     fov_tensors_close(p->tensors);
     fov_release(&allocator, p->bytes);
     fov_release(&allocator, p->layers);
+    fov_release(&allocator, p->ffn);
     fov_release(&allocator, p);
 }

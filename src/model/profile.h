@@ -6,12 +6,16 @@
  *     layers.L.value.share           F32 [H]         layers.L.value.regress.order   U32 [H, r]
  *     layers.L.value.regress.weight  F32 [H, s, e]   layers.L.value.regress.error   F32 [H, n]
  *     layers.L.value.lowrank.basis   F32 [r / 2, H e]  layers.L.value.lowrank.error  F32 [n]     both or none
- * Other tensors are for later parts (layers.L.ffn...) and are passed over. */
+ * Then, with m hidden units at the last of n' levels and s' the sum of levels ("ffn.levels" U32 [n']), for narrow feed-forwards:
+ *     layers.L.ffn.order   U32 [m]         layers.L.ffn.weight  F32 [s' d], level by level [d, level]
+ *     layers.L.ffn.bias    F32 [n', d]     layers.L.ffn.error   F32 [n']     layers.L.ffn.energy  F32 [1]
+ * A profile may lack these. Other tensors are passed over. */
 #ifndef FOV_MODEL_PROFILE_H
 #define FOV_MODEL_PROFILE_H
 
 #include "model/model.h"
 #include "model/moments.h"
+#include "model/sample.h"
 
 #define FOV_PROFILE_NAME "foveate-profile.safetensors"
 
@@ -25,6 +29,7 @@ typedef struct fov_profile {
     fov_tensors *tensors;
     fov_provenance provenance;
     fov_value_profile *layers; /* [L], into bytes */
+    fov_ffn_profile *ffn;      /* the same; NULL: the file has none */
 } fov_profile;
 
 /* Read and check a profile: FOV_ERR_FORMAT when it is malformed, FOV_ERR_MISMATCH when it is of another model or other weights. */
@@ -38,7 +43,9 @@ void fov_profile_close(fov_profile *profile); /* NULL is allowed */
 size_t fov_profile_levels(size_t d, uint32_t levels[FOV_PROFILE_LEVELS]);
 /* Tokens that a fit needs at least. */
 size_t fov_profile_tokens(const struct fov_model *model);
-fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, const fov_provenance *provenance,
-                             unsigned threads, fov_writer write, void *context, fov_error *error);
+/* Tokens kept of the inputs of the feed-forward layers, for their fits. */
+size_t fov_profile_sample(const struct fov_model *model);
+fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
+                             const fov_provenance *provenance, unsigned threads, fov_writer write, void *context, fov_error *error);
 
 #endif

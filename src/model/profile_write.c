@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "core/threads.h"
 #include "model/profile.h"
+#include "model/profile_parts.h"
 #include "values/lowrank_fit.h"
 #include "values/project.h"
 #include "values/regress_fit.h"
@@ -19,6 +20,11 @@ size_t fov_profile_levels(size_t d, uint32_t levels[FOV_PROFILE_LEVELS]) {
         count++;
     }
     return count;
+}
+
+/* Five samples for each direction of the hidden units' covariance. */
+size_t fov_profile_sample(const struct fov_model *model) {
+    return fov_mul(5, model->config.ffn_width);
 }
 
 size_t fov_profile_tokens(const struct fov_model *model) {
@@ -70,11 +76,7 @@ static size_t carve(fov_arena *arena, writing *s) {
 
 /* ---- the file ---- */
 
-typedef struct part {
-    const char *name, *dtype;
-    size_t shape[3];
-    const void *data;
-} part;
+typedef fov_profile_part part;
 
 enum { PARTS = 8 };
 
@@ -90,16 +92,15 @@ static void list_parts(const writing *s, part parts[PARTS]) {
     memcpy(parts, all, sizeof all);
 }
 
-static size_t elements(const part *p) {
+size_t fov_profile_elements(const part *p) {
     return p->shape[0] * (p->shape[1] ? p->shape[1] : 1) * (p->shape[2] ? p->shape[2] : 1);
 }
 
-/* Add a tensor to the header; false when out of memory. */
-static bool declare(json_t *header, const char *name, const part *p, size_t size, size_t *offset) {
+bool fov_profile_declare(json_t *header, const char *name, const part *p, size_t size, size_t *offset) {
     json_t *shape = json_array();
     for (size_t i = 0; i < 3 && p->shape[i]; i++) json_array_append_new(shape, json_integer((json_int_t)p->shape[i]));
     const size_t begin = *offset;
-    *offset += elements(p) * size;
+    *offset += fov_profile_elements(p) * size;
     return !json_object_set_new(header, name,
                                 json_pack("{s:s, s:o, s:[I, I]}", "dtype", p->dtype, "shape", shape, "data_offsets",
                                           (json_int_t)begin, (json_int_t)*offset));
@@ -112,14 +113,15 @@ static json_t *make_header(const writing *s) {
     part parts[PARTS], levels = {"levels", "U32", {s->levels, 0, 0}, NULL};
     size_t offset = 0;
     list_parts(s, parts);
-    bool good = header && declare(header, provenance_part.name, &provenance_part, sizeof(uint64_t), &offset) &&
-                declare(header, levels.name, &levels, sizeof(uint32_t), &offset);
+    bool good = header && fov_profile_declare(header, provenance_part.name, &provenance_part, sizeof(uint64_t), &offset) &&
+                fov_profile_declare(header, levels.name, &levels, sizeof(uint32_t), &offset);
     for (size_t l = 0; good && l < s->model->config.layers; l++)
         for (size_t i = 0; good && i < PARTS; i++) {
             char name[96];
             snprintf(name, sizeof name, "layers.%zu.value.%s", l, parts[i].name);
-            good = declare(header, name, &parts[i], sizeof(float), &offset);
+            good = fov_profile_declare(header, name, &parts[i], sizeof(float), &offset);
         }
+    if (good) good = fov_profile_ffn_declare(s->model, header, &offset);
     if (good) return header;
     json_decref(header);
     return NULL;
@@ -214,12 +216,14 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
     part parts[PARTS];
     list_parts(s, parts);
     fov_status status = FOV_OK;
-    for (size_t i = 0; i < PARTS && !status; i++) status = put(s, parts[i].data, elements(&parts[i]) * sizeof(float), error);
+    for (size_t i = 0; i < PARTS && !status; i++)
+        status = put(s, parts[i].data, fov_profile_elements(&parts[i]) * sizeof(float), error);
     return status;
 }
 
-fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, const fov_provenance *provenance,
-                             unsigned threads, fov_writer write, void *context, fov_error *error) {
+fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
+                             const fov_provenance *provenance, unsigned threads, fov_writer write, void *context,
+                             fov_error *error) {
     const fov_config *c = &model->config;
     writing s = {.model = model,
                  .moments = moments,
@@ -235,15 +239,23 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_moments *m
     s.top = s.level[s.levels - 1];
     s.rank = fov_profile_rank(s.top, s.d);
     for (size_t l = 0; l < s.levels; l++) s.sum += s.level[l];
+    fov_ffn_fit *ffn = NULL;
+    fov_status status = fov_ffn_fit_create(model, sample, threads, &ffn, error);
+    if (status) return status;
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &s);
     arena = (fov_arena){fov_alloc(&model->allocator, bytes), 0, bytes, false};
-    if (!arena.block) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory: the fits need %zu bytes", bytes);
+    if (!arena.block) {
+        fov_ffn_fit_free(ffn);
+        return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory: the fits need %zu bytes", bytes);
+    }
     carve(&arena, &s);
-    fov_status status = put_header(&s, error);
+    status = put_header(&s, error);
     if (!status) status = put(&s, provenance, sizeof *provenance, error);
     if (!status) status = put(&s, s.level, s.levels * sizeof *s.level, error);
     for (size_t l = 0; l < c->layers && !status; l++) status = put_layer(&s, l, (double)provenance->tokens, error);
     fov_release(&model->allocator, arena.block);
+    if (!status) status = fov_profile_ffn_write(model, ffn, write, context, error);
+    fov_ffn_fit_free(ffn);
     return status;
 }

@@ -141,13 +141,17 @@ static void test_statistics(void **state) {
     fov_tensors_close(tensors);
 }
 
-static void classify(const char *values, const char *path, float *logits, fov_stats *stats) {
-    const fov_session_options options = {.values = values, .profile = path, .threads = 1, .seed = 3};
+static void classify_with(const char *values, const char *ffn, const char *path, float *logits, fov_stats *stats) {
+    const fov_session_options options = {.values = values, .ffn = ffn, .profile = path, .threads = 1, .seed = 3};
     fov_session *s = NULL;
     assert_ok(fov_session_create(model, &options, &s, error));
     assert_ok(fov_classify(s, texts, TEXTS, logits, NULL, error));
     fov_session_get_stats(s, stats);
     fov_session_free(s);
+}
+
+static void classify(const char *values, const char *path, float *logits, fov_stats *stats) {
+    classify_with(values, NULL, path, logits, stats);
 }
 
 /* The estimators run with it: exact at their limits, near it and cheaper elsewhere. */
@@ -175,6 +179,45 @@ static void test_estimators(void **state) {
         for (size_t j = 0; j < TEXTS * 2; j++) off += pow((double)exact[j] - (double)logits[j], 2);
         assert_true(off > 0 && off < .25 * spread); /* half of the logits' size: these settings are mild */
         assert_true(stats.values_done_real < .9 * stats.values_exact_real);
+    }
+}
+
+/* The same of the feed-forward methods, alone and with a value estimator. */
+static void test_feedforward(void **state) {
+    (void)state;
+    static const struct {
+        const char *values, *ffn, *like; /* the same bits as `like` */
+    } cases[] = {{"exact", "guided:lambda=0", "exact"},   {"exact", "narrow:m=1024", "exact"},
+                 {"regress", "guided:lambda=0", "exact"}, {"exact", "guided:lambda=.01", NULL},
+                 {"exact", "narrow:m=320", NULL},         {"regress:lambda=.02", "guided:lambda=.01", NULL}};
+    static float exact[TEXTS * 2], logits[TEXTS * 2];
+    const char *path = folder_path(&place, "profile");
+    fov_stats stats, whole;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        classify_with(cases[i].like ? cases[i].values : "exact", "exact", path, exact, &whole);
+        classify_with(cases[i].values, cases[i].ffn, path, logits, &stats);
+        if (cases[i].like) {
+            assert_memory_equal(exact, logits, sizeof exact);
+            assert_true(fabs(stats.total_done_real - whole.total_done_real) < 1);
+            continue;
+        }
+        double spread = 0, off = 0;
+        for (size_t j = 0; j < TEXTS * 2; j++) {
+            spread += pow((double)exact[j], 2);
+            off += pow((double)exact[j] - (double)logits[j], 2);
+        }
+        assert_true(off > 0 && off < .25 * spread); /* half of the logits' size: these settings are mild */
+        assert_true(stats.total_done_real < .9 * whole.total_done_real);
+    }
+    const fov_session_options wrong[] = {
+        {.ffn = "narrow:m=77", .profile = path}, {.ffn = "guided", .attention = "yoso", .profile = path}, {.ffn = "guided"}};
+    static const fov_status statuses[] = {FOV_ERR_ARGUMENT, FOV_ERR_UNSUPPORTED, FOV_ERR_IO};
+    static const char *const words[] = {"m=77", "'guided' needs attention weights", "foveate calibrate"};
+    for (size_t i = 0; i < 3; i++) {
+        fov_session *s = NULL;
+        fov_error why;
+        assert_int_equal(fov_session_create(model, &wrong[i], &s, &why), statuses[i]);
+        assert_non_null(strstr(why.message, words[i]));
     }
 }
 
@@ -210,7 +253,11 @@ static void test_refused_profiles(void **state) {
                  {"layers.0.value.mean", 0x7fc00000, FOV_ERR_FORMAT, "finite"},
                  {"layers.2.value.regress.weight", 0x7f800000, FOV_ERR_FORMAT, "finite"},
                  {"layers.3.value.lowrank.basis", 0x7f800000, FOV_ERR_FORMAT, "finite"},
-                 {"layers.3.value.regress.order", second, FOV_ERR_FORMAT, "twice"}};
+                 {"layers.3.value.regress.order", second, FOV_ERR_FORMAT, "twice"},
+                 {"ffn.levels", 1000, FOV_ERR_FORMAT, "ascend"},
+                 {"layers.3.ffn.order", 1024, FOV_ERR_FORMAT, "1024 is not below"},
+                 {"layers.0.ffn.weight", 0x7fc00000, FOV_ERR_FORMAT, "finite"},
+                 {"layers.1.ffn.energy", 0x7f800000, FOV_ERR_FORMAT, "finite"}};
     fov_error error;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const size_t at = place_of(cases[i].tensor);
@@ -296,6 +343,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_statistics),    cmocka_unit_test(test_estimators),
         cmocka_unit_test(test_refused_profiles), cmocka_unit_test(test_other_weights), cmocka_unit_test(test_too_few),
+        cmocka_unit_test(test_feedforward),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

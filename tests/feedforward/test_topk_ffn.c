@@ -89,7 +89,7 @@ static void run_row(layer *t, const fov_ffn_row *row, const fov_kernels *kernels
     kernels->pack_t(t->down, t->w.up.m, t->w.up.k, t->w.up.m, t->packed_down);
     for (size_t i = 0; i < t->p.n * t->w.up.k + GUARD; i++) t->y[i] = canary;
     t->multiply_adds = 0;
-    fov_ffn_run run = {kernels, &t->setting, &t->w, threads, scratch, gemm, &t->multiply_adds};
+    fov_ffn_run run = {kernels, &t->setting, &t->w, threads, scratch, gemm, &t->multiply_adds, NULL};
     row->forward(&run, &t->p);
     for (size_t i = 0; i < 64 - bytes % 64; i++) assert_int_equal(scratch[bytes + i], 0xC5);
     for (size_t i = 0; i < GUARD; i++) assert_true(t->y[t->p.n * t->w.up.k + i] == canary);
