@@ -132,7 +132,7 @@ static void test_tables(void **state) {
         }
     }
     assert_null(command_find("serve"));
-    assert_null(command_find("tune"));
+    assert_null(command_find("tun"));
 }
 
 int main(void) {

@@ -10,7 +10,7 @@ static const ladder ladders[] = {
     {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", true, false, {.03, .06, .12, .25, .5}},
     {FOV_PLACE_VALUES, "mca", "alpha", "", false, false, {.03, .06, .12, .25, .5}},
     {FOV_PLACE_FFN, "guided", "lambda", "", true, false, {.001, .003, .006, .01, .02, .04}},
-    {FOV_PLACE_FFN, "narrow", "m", "", true, true, {.5, 1. / 3, .25, 1. / 6, 1. / 12}},
+    {FOV_PLACE_FFN, "narrow", "m", "", true, true, {1. / 3, .25, 1. / 6, 1. / 12}},
     {FOV_PLACE_FFN, "topk", "k", "", false, true, {.5, .25, .125, .0625}},
 };
 
@@ -37,7 +37,8 @@ size_t ladder_rungs(const ladder *l) {
 void ladder_setting(const ladder *l, size_t rung, size_t ffn_width, char text[SETTING_SIZE]) {
     double value = l->rungs[rung];
     if (l->of_ffn) {
-        const size_t units = (size_t)(value * (double)ffn_width + .5);
+        const size_t step = ffn_width < 384 ? 4 : 32; /* of the levels in a profile */
+        const size_t units = (size_t)(value * (double)ffn_width + 1e-6) / step * step;
         value = units ? (double)units : 1;
     }
     snprintf(text, SETTING_SIZE, "%s:%s=%.9g%s", l->method, l->param, value, l->also);
