@@ -90,7 +90,7 @@ static void score_rows(const job *j, size_t keys, const float *q, const uint32_t
                   .w = s->packed_k,
                   .y = scores,
                   .ldy = ld};
-    j->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), s->gemm);
+    fov_gemm_block(j->run->kernels, &g, 0, n, 0, fov_panels(g.m), s->gemm);
 }
 
 /* y[i] = a[rows[i]] V for n rows and the packed tile of `keys` keys, after the first tile added to y[i]. */
@@ -108,7 +108,7 @@ static void value_rows(const job *j, size_t keys, const float *a, size_t lda, co
                   .ldr = ldy,
                   .y = y,
                   .ldy = ldy};
-    j->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), s->gemm);
+    fov_gemm_block(j->run->kernels, &g, 0, n, 0, fov_panels(g.m), s->gemm);
 }
 
 static void pack_k(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {

@@ -102,7 +102,7 @@ static size_t least(size_t a, size_t b) {
 static void multiply(const job *j, const head *t, size_t n, size_t m, size_t k, const float *x, size_t ldx, const float *w,
                      float *y, size_t ldy, bool add) {
     fov_gemm g = {.n = n, .m = m, .k = k, .x = x, .ldx = ldx, .w = w, .residual = add ? y : NULL, .ldr = ldy, .y = y, .ldy = ldy};
-    j->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(m), t->s.gemm);
+    fov_gemm_block(j->run->kernels, &g, 0, n, 0, fov_panels(m), t->s.gemm);
 }
 
 /* Zero the columns of masked keys in panels [ceil(keys / 32)][d][32]. */

@@ -96,7 +96,7 @@ void fov_fastmax_add_pairs(const fov_fastmax_task *t, const fov_fastmax_keys *ke
     if (!keys->n) return;
     float *scores = t->s.scores;
     const fov_gemm qk = {.n = r->n, .m = keys->n, .k = d, .x = r->q, .ldx = d, .w = keys->packed_k, .y = scores, .ldy = ld};
-    t->kernels->gemm_block(&qk, 0, r->n, 0, fov_panels(keys->n), t->s.gemm);
+    fov_gemm_block(t->kernels, &qk, 0, r->n, 0, fov_panels(keys->n), t->s.gemm);
     for (size_t i = 0; i < r->n; i++) {
         float *row = scores + i * ld;
         const size_t n = t->h.causal ? visible(keys, r->position[i]) : keys->n;
@@ -118,7 +118,7 @@ void fov_fastmax_add_pairs(const fov_fastmax_task *t, const fov_fastmax_keys *ke
                          .ldr = d,
                          .y = r->sums,
                          .ldy = d};
-    t->kernels->gemm_block(&av, 0, r->n, 0, fov_panels(d), t->s.gemm);
+    fov_gemm_block(t->kernels, &av, 0, r->n, 0, fov_panels(d), t->s.gemm);
 }
 
 bool fov_fastmax_lost(float g, float keys) {

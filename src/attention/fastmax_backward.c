@@ -65,7 +65,7 @@ static void multiply(const work *w, const float *x, size_t ldx, size_t n, size_t
                      size_t ldy, bool add) {
     const fov_gemm g = {
         .n = n, .m = m, .k = k, .x = x, .ldx = ldx, .w = packed, .residual = add ? y : NULL, .ldr = ldy, .y = y, .ldy = ldy};
-    w->kernels->gemm_block(&g, 0, n, 0, fov_panels(m), w->s.gemm);
+    fov_gemm_block(w->kernels, &g, 0, n, 0, fov_panels(m), w->s.gemm);
 }
 
 static void pack_block(const work *w, const side *b, size_t j, size_t n) {

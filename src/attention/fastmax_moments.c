@@ -62,7 +62,7 @@ static void add_sums(const fov_fastmax *f, const fov_kernels *kernels, const flo
     if (f->p == 1) return;
     kernels->pack_n(x, d, n, d, s->packed_x);
     const fov_gemm g = {.n = d, .m = d, .k = n, .x = s->transposed, .ldx = f->block, .w = s->packed_x, .y = s->gram, .ldy = d};
-    kernels->gemm_block(&g, 0, d, 0, fov_panels(d), s->gemm);
+    fov_gemm_block(kernels, &g, 0, d, 0, fov_panels(d), s->gemm);
     float *run = z + 1 + d;
     for (size_t a = 0; a < d; run += d - a++)
         for (size_t b = a; b < d; b++) run[b - a] += s->gram[a * d + b];
@@ -79,7 +79,7 @@ static void read_sums(const fov_fastmax *f, const fov_kernels *kernels, const fl
         for (size_t b = a; b < d; b++) s->gram[a * d + b] = s->gram[b * d + a] = run[b - a];
     kernels->pack_n(s->gram, d, d, d, s->packed_x);
     const fov_gemm gemm = {.n = n, .m = d, .k = d, .x = x, .ldx = d, .w = s->packed_x, .y = s->products, .ldy = d};
-    kernels->gemm_block(&gemm, 0, n, 0, fov_panels(d), s->gemm);
+    fov_gemm_block(kernels, &gemm, 0, n, 0, fov_panels(d), s->gemm);
     for (size_t i = 0; i < n; i++) g[i] += fov_fastmax_dot(x + i * d, s->products + i * d, d) / 2;
 }
 
@@ -108,7 +108,7 @@ void fov_fastmax_moments_add(const fov_fastmax *f, const fov_kernels *kernels, c
                                 .ldr = FOV_PANEL,
                                 .y = m,
                                 .ldy = FOV_PANEL};
-            kernels->gemm_block(&g, 0, count, 0, 1, s->gemm);
+            fov_gemm_block(kernels, &g, 0, count, 0, 1, s->gemm);
         }
     }
 }
@@ -142,5 +142,5 @@ void fov_fastmax_moments_read(const fov_fastmax *f, const fov_kernels *kernels, 
     for (size_t i = 0; i < n; i++) query_features(f, x + i * f->d, s->features + i * f->features);
     const fov_gemm gemm = {
         .n = n, .m = f->d, .k = f->features, .x = s->features, .ldx = f->features, .w = s->moments.m, .y = sums, .ldy = f->d};
-    kernels->gemm_block(&gemm, 0, n, 0, fov_panels(f->d), s->gemm);
+    fov_gemm_block(kernels, &gemm, 0, n, 0, fov_panels(f->d), s->gemm);
 }

@@ -79,7 +79,7 @@ static void meet_tile(const fov_topk *t, const fov_topk_view *h, const float *q,
                             .w = s->packed,
                             .y = s->scores,
                             .ldy = keys};
-        t->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(keys), s->gemm);
+        fov_gemm_block(t->run->kernels, &g, 0, n, 0, fov_panels(keys), s->gemm);
     }
     for (size_t i = 0; i < n; i++) {
         float *scores = s->scores + i * keys;

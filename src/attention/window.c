@@ -198,11 +198,11 @@ static void weigh(const head_view *h, size_t query, const uint32_t *list, size_t
                   .y = a,
                   .ldy = h->stride};
     const fov_kernels *kernels = h->j->run->kernels;
-    kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), h->s.gemm);
+    fov_gemm_block(kernels, &g, 0, n, 0, fov_panels(g.m), h->s.gemm);
     g.m = b.hi - b.lo;
     g.w = h->s.packed_k + b.lo * p->head_size;
     g.y = a + h->globals;
-    kernels->gemm_block(&g, 0, n, 0, fov_panels(g.m), h->s.gemm);
+    fov_gemm_block(kernels, &g, 0, n, 0, fov_panels(g.m), h->s.gemm);
     for (size_t i = 0; i < n; i++)
         fov_window_hide(&h->band, fov_window_position(p, h->text, list ? list[i] : query + i), b, a + i * h->stride);
     kernels->softmax(a, h->stride, n, h->globals + b.hi - b.lo, p->scale, col_max, col_energy);
@@ -223,13 +223,13 @@ static void value_rows(const head_view *h, const float *a, const uint32_t *rows,
                       .w = h->s.packed_v + c * h->packed + b.lo * FOV_PANEL,
                       .y = y + c,
                       .ldy = p->ldy};
-        if (band) h->j->run->kernels->gemm_block(&g, 0, n, 0, 1, h->s.gemm);
+        if (band) fov_gemm_block(h->j->run->kernels, &g, 0, n, 0, 1, h->s.gemm);
         g.k = h->globals;
         g.x = a;
         g.w = h->s.packed_v + c * h->packed;
         g.residual = band ? g.y : NULL;
         g.ldr = p->ldy;
-        if (h->globals) h->j->run->kernels->gemm_block(&g, 0, n, 0, 1, h->s.gemm);
+        if (h->globals) fov_gemm_block(h->j->run->kernels, &g, 0, n, 0, 1, h->s.gemm);
     }
 }
 

@@ -94,7 +94,7 @@ static void multiply(const head_view *h, size_t n, size_t m, size_t k, const flo
                      size_t ldy, bool add) {
     const fov_gemm g = {
         .n = n, .m = m, .k = k, .x = x, .ldx = ldx, .w = w, .residual = add ? y : NULL, .ldr = ldy, .y = y, .ldy = ldy};
-    h->j->run->kernels->gemm_block(&g, 0, n, 0, fov_panels(m), h->s.gemm);
+    fov_gemm_block(h->j->run->kernels, &g, 0, n, 0, fov_panels(m), h->s.gemm);
 }
 
 /* A key that is not there may hold anything, and 0 NaN is NaN: zeros where it would meet a weight of 0. */

@@ -146,7 +146,7 @@ static void score_task(void *context, size_t index, unsigned thread) {
                         .w = packed_u(j, t),
                         .y = j->plan.scores + (row_of(j, t) + from) * j->columns,
                         .ldy = j->columns};
-    j->run->kernels->gemm_block(&s, 0, n, 0, fov_panels(s.m), gemm_scratch(j, thread));
+    fov_gemm_block(j->run->kernels, &s, 0, n, 0, fov_panels(s.m), gemm_scratch(j, thread));
 }
 
 static void softmax_task(void *context, size_t index, unsigned thread) {
@@ -182,7 +182,7 @@ static void gather_task(void *context, size_t index, unsigned thread) {
                         .w = x,
                         .y = j->plan.z + t * j->columns * j->g->width + c,
                         .ldy = j->g->width};
-    j->run->kernels->gemm_block(&z, 0, z.n, 0, 1, gemm_scratch(j, thread));
+    fov_gemm_block(j->run->kernels, &z, 0, z.n, 0, 1, gemm_scratch(j, thread));
 }
 
 /* A token that sees no key has zeros for an output, not the bias. */
@@ -213,7 +213,7 @@ static void output_task(void *context, size_t index, unsigned thread) {
                             .y = y + o * p->ldy,
                             .ldy = p->ldy};
         if (sees_any(j, t, token))
-            j->run->kernels->gemm_block(&v, 0, 1, 0, fov_panels(d), gemm_scratch(j, thread));
+            fov_gemm_block(j->run->kernels, &v, 0, 1, 0, fov_panels(d), gemm_scratch(j, thread));
         else
             memset(v.y, 0, d * sizeof *v.y);
     }

@@ -60,7 +60,7 @@ static size_t workspace(const fov_setting *setting, const fov_attention_size *si
 static void multiply(const fov_kernels *kernels, const float *x, size_t n, size_t k, const float *w, size_t m, float *y, size_t ldy,
                      float *gemm) {
     fov_gemm g = {.n = n, .m = m, .k = k, .x = x, .ldx = k, .w = w, .y = y, .ldy = ldy};
-    kernels->gemm_block(&g, 0, n, 0, fov_panels(m), gemm);
+    fov_gemm_block(kernels, &g, 0, n, 0, fov_panels(m), gemm);
 }
 
 static void expectation(const job *j, size_t text, size_t head, void *block) {

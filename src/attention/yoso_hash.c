@@ -113,7 +113,7 @@ static void gaussian_codes(const fov_yoso_hasher *hasher, const fov_kernels *ker
                       .w = hasher->packed,
                       .y = hasher->projected,
                       .ldy = ROWS};
-        kernels->gemm_block(&g, 0, columns, 0, fov_panels(rows), hasher->gemm);
+        fov_gemm_block(kernels, &g, 0, columns, 0, fov_panels(rows), hasher->gemm);
         for (size_t h = 0; h < hashes; h++) {
             uint32_t code[ROWS] = {0};
             for (size_t t = 0; t < tau; t++) {

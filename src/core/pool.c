@@ -42,6 +42,15 @@ static inline void relax(void) {
 #endif
 }
 
+/* The lock is held for tens of nanoseconds; sleeping on it would cost microseconds, just when all threads end together. */
+static void take(void) {
+    for (int i = 0; i < SPIN; i++) {
+        if (!pthread_mutex_trylock(&pool.lock)) return;
+        relax();
+    }
+    pthread_mutex_lock(&pool.lock);
+}
+
 static void work(job *j, unsigned thread) {
     for (;;) {
         size_t index = atomic_fetch_add(&j->next, 1);
@@ -64,7 +73,7 @@ static job *join(unsigned *thread) {
 static void leave(job *j) {
     if (atomic_fetch_sub(&j->working, 1) != 1) return; /* from here on the job may be gone */
     if (!atomic_load(&pool.waiting)) return;
-    pthread_mutex_lock(&pool.lock);
+    take();
     pthread_cond_broadcast(&pool.done);
     pthread_mutex_unlock(&pool.lock);
 }
@@ -73,7 +82,7 @@ static void *worker(void *unused) {
     (void)unused;
     for (;;) {
         unsigned thread = 0;
-        pthread_mutex_lock(&pool.lock);
+        take();
         unsigned seen = atomic_load(&pool.posts);
         job *j = join(&thread);
         pthread_mutex_unlock(&pool.lock);
@@ -84,7 +93,7 @@ static void *worker(void *unused) {
         }
         for (int i = 0; i < SPIN && atomic_load(&pool.posts) == seen; i++) relax();
         if (atomic_load(&pool.posts) != seen) continue;
-        pthread_mutex_lock(&pool.lock);
+        take();
         pool.idle++;
         while (atomic_load(&pool.posts) == seen) pthread_cond_wait(&pool.posted, &pool.lock);
         pool.idle--;
@@ -97,7 +106,7 @@ static void *worker(void *unused) {
  * would go to them and whose glibc form in time waits for them for ever: the child starts with new ones. ---- */
 
 static void before_fork(void) {
-    pthread_mutex_lock(&pool.lock);
+    take();
 }
 static void in_parent(void) {
     pthread_mutex_unlock(&pool.lock);
@@ -130,7 +139,7 @@ static void hire(unsigned wanted) {
 static void post(job *j) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, prepare);
-    pthread_mutex_lock(&pool.lock);
+    take();
     hire(j->threads - 1);
     j->after = pool.jobs;
     pool.jobs = j;
@@ -142,14 +151,14 @@ static void post(job *j) {
 
 /* Nobody joins any more; wait for those who did. */
 static void finish(job *j) {
-    pthread_mutex_lock(&pool.lock);
+    take();
     job **link = &pool.jobs;
     while (*link != j) link = &(*link)->after;
     *link = j->after;
     pthread_mutex_unlock(&pool.lock);
     for (int i = 0; i < SPIN && atomic_load(&j->working); i++) relax();
     if (!atomic_load(&j->working)) return;
-    pthread_mutex_lock(&pool.lock);
+    take();
     atomic_fetch_add(&pool.waiting, 1);
     while (atomic_load(&j->working)) pthread_cond_wait(&pool.done, &pool.lock);
     atomic_fetch_sub(&pool.waiting, 1);

@@ -28,6 +28,7 @@ typedef struct block {
     bool in_place; /* columns of X are not packed */
     size_t words;  /* of K */
     size_t row, rows, tiles;
+    bool packed;      /* X is */
     fov_quant *quant; /* [rows] */
 } block;
 
@@ -69,6 +70,8 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k
     const fov_gemm *g = b->gemm;
     fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == b->words, .gemm = g};
     if (b->in_place) tile.columns = g->x_columns + k0;
+    tile.b_step = b->words * FOV_PANEL;
+    tile.sum_step = b->rows * FOV_PANEL;
     for (size_t t = 0; t < b->tiles; t++) {
         const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
         const size_t end = b->ops->full ? begin + b->ops->mr : (t + 1) * b->rows / b->tiles;
@@ -76,7 +79,9 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k
         tile.a = a + begin * FOV_TILE_STRIDE;
         tile.quant = b->quant + begin;
         tile.row = b->row + begin;
-        for (size_t p = p0; p < p1; p++) {
+        const size_t wide = b->ops->wide && !b->in_place ? fov_tile_panels(b->ops->mr, tile.rows) : 1;
+        for (size_t p = p0; p < p1; p += tile.panels) {
+            tile.panels = p1 - p >= wide ? wide : 1;
             tile.panel = p;
             tile.b = g->w + (p * b->words + k0) * FOV_PANEL;
             tile.sum = sums + ((p - p0) * b->rows + begin) * FOV_PANEL;
@@ -98,7 +103,7 @@ static void run_block(const block *b, size_t p0, size_t p1, size_t k0, const flo
 /* X packed once with all of K, or read in place. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const size_t step = b->rows * FOV_TILE_STRIDE;
-    for (size_t k0 = 0, i = 0; k0 < b->words && !b->in_place; k0 += FOV_GEMM_KC, i++)
+    for (size_t k0 = 0, i = 0; k0 < b->words && !b->packed; k0 += FOV_GEMM_KC, i++)
         pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
@@ -118,10 +123,18 @@ static void run_groups(const block *b, size_t panel_begin, size_t panel_end, flo
     }
 }
 
+static void measure_rows(const block *b) {
+    const fov_gemm *g = b->gemm;
+    for (size_t i = 0; i < b->rows; i++) {
+        if (i + ROWS_AHEAD < b->rows) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD), g->k);
+        b->ops->measure(x_row(g, b->row + i), g->k, &b->quant[i]);
+    }
+}
+
 /* Rows at a time: all that fit in scratch with all of K; where K is long, as many as let the sums of all panels fit. */
-void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                        float *scratch, const fov_tiles *ops) {
-    if (panel_begin >= panel_end) return;
+bool fov_gemm_block_run(const fov_tiles *ops, const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin,
+                        size_t panel_end, float *scratch, bool packed) {
+    if (panel_begin >= panel_end || row_begin >= row_end) return packed;
     float *a = scratch, *sums = a + (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE;
     fov_quant *quant = (fov_quant *)(void *)(sums + (size_t)FOV_TILE_SUMS * FOV_PANEL);
     const size_t words = fov_words(gemm->type, gemm->k), n = row_end - row_begin;
@@ -129,16 +142,21 @@ void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, 
     size_t most = in_place ? ops->rows : fov_block_rows(ops->rows, ops->mr, words);
     const bool whole = in_place || most >= n || most >= FOV_GEMM_ROWS / 10 * 9;
     if (!whole) most = n * (panel_end - panel_begin) > FOV_TILE_SUMS ? FOV_GEMM_ROWS / 2 : FOV_GEMM_ROWS;
+    if (ops->begin) ops->begin();
     for (size_t row = row_begin; row < row_end; row += most) {
         const size_t rows = least(row_end - row, most);
-        const block b = {gemm, ops, in_place, words, row, rows, (rows + ops->mr - 1) / ops->mr, quant};
-        for (size_t i = 0; i < rows && ops->measure; i++) {
-            if (i + ROWS_AHEAD < rows) prefetch_row(x_row(gemm, row + i + ROWS_AHEAD), gemm->k);
-            ops->measure(x_row(gemm, row + i), gemm->k, &quant[i]);
-        }
+        const block b = {gemm, ops, in_place, words, row, rows, (rows + ops->mr - 1) / ops->mr, in_place || packed, quant};
+        if (ops->measure && !packed) measure_rows(&b);
         if (whole)
             run_whole(&b, panel_begin, panel_end, a, sums);
         else
             run_groups(&b, panel_begin, panel_end, a, sums);
     }
+    if (ops->end) ops->end();
+    return whole && !in_place && most >= n;
+}
+
+void fov_gemm_block(const fov_kernels *kernels, const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin,
+                    size_t panel_end, float *scratch) {
+    fov_gemm_block_run(kernels->tiles[g->type], g, row_begin, row_end, panel_begin, panel_end, scratch, false);
 }

@@ -1,5 +1,6 @@
-/* gemm.c: see gemm.h. A task is a block of rows times a run of panels. Every gemm of a call is cut in the same number of tasks (the
- * most any needs; the rest are empty), so a task number gives its gemm by one division and nothing is allocated. */
+/* gemm.c: see gemm.h. A task is a block of rows times a run of panels. Gemms of the same X are side by side, as if their outputs
+ * were one wider: a thread packs X for all of them. Others are cut in the same number of tasks each (the most any needs; the rest
+ * are empty), so a task number gives its gemm by a remainder and nothing is allocated. */
 #include "kernels/gemm.h"
 
 #include "core/threads.h"
@@ -7,7 +8,7 @@
 
 enum {
     ROWS_LEAST = 56,          /* of a task, where the panels can be split instead: W is read again for every block of rows */
-    PANELS_LEAST = 6,         /* of a task, unless threads would idle: packing X costs about a third of a panel */
+    PANELS_LEAST = 6,         /* of a task, unless threads would idle */
     WORK_PARALLEL = 64 * 1024 /* multiply-adds below which waking a thread costs more than it gives */
 };
 
@@ -18,18 +19,33 @@ typedef struct cut {
 typedef struct job {
     const fov_kernels *kernels;
     const fov_gemm *gemms;
-    size_t count, tasks; /* tasks of each gemm */
+    size_t groups, members; /* gemms of a group are side by side */
+    size_t tasks;           /* of each group */
     unsigned threads;
     float *scratch;
+    size_t held[FOV_MAX_THREADS]; /* 1 + group + groups * block: the rows of X a thread's scratch holds packed */
 } job;
 
-/* As few tasks as keep all threads busy to the end, rows first: X is packed once per task. Block counts are multiples of the
- * threads that share the gemm, so that equal threads end together. */
-static cut cut_of(const job *j, const fov_gemm *g) {
-    const size_t panels = fov_panels(g->m);
+static bool same_x(const fov_gemm *a, const fov_gemm *b) {
+    return a->x == b->x && a->ldx == b->ldx && a->x_rows == b->x_rows && a->x_columns == b->x_columns && a->n == b->n &&
+           a->k == b->k && a->type == b->type;
+}
+
+static size_t panels_of(const job *j, size_t group) {
+    size_t panels = 0;
+    for (size_t i = 0; i < j->members; i++) panels += fov_panels(j->gemms[group * j->members + i].m);
+    return panels;
+}
+
+/* As few tasks as keep all threads busy to the end, rows first. Block counts are multiples of the threads that share the group, so
+ * that equal threads end together. */
+static cut cut_of(const job *j, size_t group) {
+    const fov_gemm *g = &j->gemms[group * j->members];
+    const size_t panels = panels_of(j, group);
     if (!g->n || !panels) return (cut){0, 0};
-    const size_t threads = (j->threads + j->count - 1) / j->count; /* for this gemm */
-    size_t most = fov_block_rows(j->kernels->gemm_rows[g->type], j->kernels->gemm_mr[g->type], fov_words(g->type, g->k));
+    const size_t threads = (j->threads + j->groups - 1) / j->groups; /* for this group */
+    const fov_tiles *tiles = j->kernels->tiles[g->type];
+    size_t most = fov_block_rows(tiles->rows, tiles->mr, fov_words(g->type, g->k));
     if (most < FOV_GEMM_ROWS / 2) most = FOV_GEMM_ROWS; /* K is long: block.c packs it in parts */
     size_t rows = (g->n + most - 1) / most;
     if (threads <= 1) return (cut){rows, 1};
@@ -44,26 +60,38 @@ static cut cut_of(const job *j, const fov_gemm *g) {
 }
 
 static void run_task(void *context, size_t index, unsigned thread) {
-    const job *j = context;
-    const fov_gemm *g = &j->gemms[index % j->count];
-    const size_t part = index / j->count;
-    const cut c = cut_of(j, g);
+    job *j = context;
+    const size_t group = index % j->groups, part = index / j->groups;
+    const cut c = cut_of(j, group);
     if (part >= c.rows * c.panels) return;
-    const size_t row = part / c.panels, column = part % c.panels, panels = fov_panels(g->m);
-    j->kernels->gemm_block(g, row * g->n / c.rows, (row + 1) * g->n / c.rows, column * panels / c.panels,
-                           (column + 1) * panels / c.panels, j->scratch + thread * fov_gemm_scratch());
+    const size_t row = part / c.panels, column = part % c.panels, panels = panels_of(j, group);
+    size_t begin = column * panels / c.panels, end = (column + 1) * panels / c.panels;
+    const size_t rows = 1 + group + j->groups * row;
+    bool packed = j->held[thread] == rows;
+    for (size_t i = 0; i < j->members && end; i++) {
+        const fov_gemm *g = &j->gemms[group * j->members + i];
+        const size_t here = fov_panels(g->m), stop = end < here ? end : here;
+        packed = fov_gemm_block_run(j->kernels->tiles[g->type], g, row * g->n / c.rows, (row + 1) * g->n / c.rows, begin, stop,
+                                    j->scratch + thread * fov_gemm_scratch(), packed);
+        begin = begin > here ? begin - here : 0;
+        end -= stop;
+    }
+    j->held[thread] = packed ? rows : 0;
 }
 
 void fov_gemm_run_all(const fov_kernels *kernels, const fov_gemm *gemms, size_t count, unsigned threads, float *scratch) {
-    size_t work = 0;
+    if (!count) return;
+    size_t work = 0, same = 1;
     for (size_t i = 0; i < count && work < WORK_PARALLEL; i++) work += gemms[i].n * gemms[i].m * gemms[i].k;
     if (work < WORK_PARALLEL) threads = 1;
-    job j = {kernels, gemms, count, 0, threads, scratch};
-    for (size_t i = 0; i < count; i++) {
-        const cut c = cut_of(&j, &gemms[i]);
+    while (same < count && same_x(&gemms[0], &gemms[same])) same++;
+    job j = {.kernels = kernels, .gemms = gemms, .members = same == count ? count : 1, .threads = threads, .scratch = scratch};
+    j.groups = count / j.members;
+    for (size_t i = 0; i < j.groups; i++) {
+        const cut c = cut_of(&j, i);
         if (c.rows * c.panels > j.tasks) j.tasks = c.rows * c.panels;
     }
-    fov_parallel(threads, count * j.tasks, run_task, &j);
+    fov_parallel(threads, j.groups * j.tasks, run_task, &j);
 }
 
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch) {

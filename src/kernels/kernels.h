@@ -23,9 +23,12 @@ enum {
 };
 
 /* What the operands of a gemm are multiplied in. A word is 4 bytes of K: 1 float, 2 bf16 or 4 int8, so that panels and packed rows
- * have one geometry; K is padded with zeros to whole words. Sums are f32, of int8 int32. bf16: X and W rounded to nearest, ties to
- * even int8: W[j, k] = scale[j] q, q in [-127, 127]; X[i, k] = s_i (u - z_i), u in [0, 255], s_i and z_i from the row's range (with
- * 0 in it): y = s_i scale[j] (sum u q - z_i sum q). A row with a value that is not finite gives NaN. */
+ * have one geometry; K is padded with zeros to whole words. Sums are f32, of int8 int32.
+ *
+ * bf16: X and W are rounded to nearest, ties to even.
+ *
+ * int8: W[j, k] = scale[j] q, q in [-127, 127]; X[i, k] = s_i (u - z_i), u in [0, 255], s_i and z_i from the row's range (with 0 in
+ * it): y = s_i scale[j] (sum u q - z_i sum q). A row with a value that is not finite gives NaN. */
 typedef enum fov_type { FOV_TYPE_F32, FOV_TYPE_BF16, FOV_TYPE_INT8 } fov_type;
 enum { FOV_TYPES = 3 };
 
@@ -87,8 +90,7 @@ enum { FOV_GRAM_ROWS = 8, FOV_GRAM_PANEL = 16 };
 
 typedef struct fov_kernels {
     const char *name;
-    unsigned gemm_mr[FOV_TYPES];   /* rows of the register tile, at most 32 */
-    unsigned gemm_rows[FOV_TYPES]; /* rows packed at a time at most */
+    const struct fov_tiles *tiles[FOV_TYPES]; /* of the gemms, tile.h */
 
     /* Pack rows of w [m, k] (leading dimension ldw) into panels [ceil(m / 32)][k][32]: packed(j, k) = w[j, k]. */
     void (*pack_t)(const float *w, size_t ldw, size_t m, size_t k, float *packed);
@@ -97,9 +99,6 @@ typedef struct fov_kernels {
     /* The same in bf16, panels [ceil(m / 32)][ceil(k / 2)][32]: the lower half of word (i, j) is w[2 i, j], the upper w[2 i + 1, j]
      * or 0 where there is no such row; rounded as to_bf16 does. */
     void (*pack_n_bf16)(const float *w, size_t ldw, size_t k, size_t m, float *packed);
-
-    /* Rows [row_begin, row_end) and panels [panel_begin, panel_end) of a gemm. scratch: gemm_scratch() floats, 64-byte aligned. */
-    void (*gemm_block)(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
 
     void (*sampled)(const fov_sampled *s);
 
@@ -149,7 +148,11 @@ typedef struct fov_kernels {
     float (*fma_loop[FOV_TYPES])(uint64_t iterations, uint64_t *flops_per_iteration);
 } fov_kernels;
 
-/* Floats of scratch gemm_block needs, for any gemm. */
+/* Rows [row_begin, row_end) and panels [panel_begin, panel_end) of a gemm, on this thread. scratch: fov_gemm_scratch() floats,
+ * 64-byte aligned. block.c */
+void fov_gemm_block(const fov_kernels *kernels, const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin,
+                    size_t panel_end, float *scratch);
+/* Floats of scratch a gemm needs, for any gemm and tier. */
 size_t fov_gemm_scratch(void);
 
 static inline size_t fov_panels(size_t m) {

@@ -30,7 +30,9 @@ typedef struct fov_tile {
     const fov_quant *quant;  /* [rows] of int8 */
     bool first, last;        /* block of K */
     const fov_gemm *gemm;
-    size_t row, panel; /* of the tile in the gemm, for the epilogue */
+    size_t row, panel;       /* of the tile in the gemm, for the epilogue */
+    size_t panels;           /* side by side: 1, or what fov_tile_panels says */
+    size_t b_step, sum_step; /* floats from one of them to the next */
 } fov_tile;
 
 /* Rows that are packed at a time, all of K: what scratch holds, at most `rows`; whole register tiles where there is a choice. */
@@ -41,10 +43,12 @@ static inline size_t fov_block_rows(size_t rows, size_t mr, size_t words) {
 
 /* What a tier brings for a type. */
 typedef struct fov_tiles {
-    size_t mr;   /* rows of a register tile at most */
-    size_t rows; /* packed at a time, a multiple of mr, at most FOV_TILE_PACKED */
-    size_t kc;   /* words of K of a tile; divides FOV_GEMM_KC */
-    bool full;   /* tiles of mr rows and a rest; else of equal rows */
+    size_t mr;                         /* rows of a register tile at most */
+    size_t rows;                       /* packed at a time, a multiple of mr, at most FOV_TILE_PACKED */
+    size_t kc;                         /* words of K of a tile; divides FOV_GEMM_KC */
+    bool full;                         /* tiles of mr rows and a rest; else of equal rows */
+    bool wide;                         /* the tile takes several panels where it has few rows */
+    void (*begin)(void), (*end)(void); /* around the tiles of a block; or NULL */
     void (*tile)(const fov_tile *tile);
     void (*measure)(const float *x, size_t k, fov_quant *quant); /* of a row of X, before it is packed; or NULL */
     /* k values of a row into words, padded with zeros; NULL: f32, copied. */
@@ -53,9 +57,16 @@ typedef struct fov_tiles {
     void (*columns)(const fov_tile *tile);
 } fov_tiles;
 
-/* gemm_block of a tier and type. */
-void fov_gemm_block_run(const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                        float *scratch, const fov_tiles *tiles);
+/* Panels side by side of a wide tile, so that few rows have sums enough to hide the latency of a multiply-add: at most as many sums
+ * as mr rows of one panel. */
+static inline size_t fov_tile_panels(size_t mr, size_t rows) {
+    return mr >= 4 * rows ? 4 : mr >= 2 * rows ? 2 : 1;
+}
+
+/* fov_gemm_block of a tier and type. packed: the call before, with this scratch, left these rows of X (of another gemm, the same
+ * X, k and type) there. Returns whether this one does. */
+bool fov_gemm_block_run(const fov_tiles *tiles, const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin,
+                        size_t panel_end, float *scratch, bool packed);
 
 /* The row's quantisation from its range; finite: no value is NaN or infinite. */
 static inline fov_quant fov_quant_of(float low, float high, bool finite) {

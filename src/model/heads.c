@@ -90,7 +90,7 @@ static void fill_rows(const struct fov_model *m, const fov_encoder_scratch *s, c
         m->kernels->pack_t(table, c, n, c, packed);
         fov_gemm g = {
             .n = rows, .m = n, .k = c, .x = x, .ldx = c, .w = packed, .bias = m->lm_bias + j, .y = logits, .ldy = FOV_PANEL};
-        m->kernels->gemm_block(&g, 0, rows, 0, 1, s->gemm);
+        fov_gemm_block(m->kernels, &g, 0, rows, 0, 1, s->gemm);
         for (size_t r = 0; r < rows; r++) take_logits(&state[r], logits + r * FOV_PANEL, j, n, top, best + r * top);
     }
     for (size_t r = 0; r < rows; r++)

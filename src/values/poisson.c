@@ -291,7 +291,7 @@ static void run_gemm(const job *j, size_t head, const lane *l, unsigned thread, 
         g->w = w;
         g->bias = bias + c;
         g->y = y + c;
-        j->run->kernels->gemm_block(g, 0, g->n, 0, 1, scratch);
+        fov_gemm_block(j->run->kernels, g, 0, g->n, 0, 1, scratch);
     }
 }
 
@@ -311,7 +311,7 @@ static void text_task(void *context, size_t index, unsigned thread) {
     for (size_t i = 0; i < at; i++) counts[l.tokens[i].row - begin] = (uint32_t)d;
     for (size_t i = 0; i < n; i++) l.rows[i] = l.tokens[i].row;
     const fov_gemm dense = fov_value_gemm(w, j->v, head, l.rows, at);
-    if (at) j->run->kernels->gemm_block(&dense, 0, at, 0, j->plan.panels, j->run->gemm_scratch + thread * fov_gemm_scratch());
+    if (at) fov_gemm_block(j->run->kernels, &dense, 0, at, 0, j->plan.panels, j->run->gemm_scratch + thread * fov_gemm_scratch());
     if (at == n) return;
 
     fov_rng rng = fov_rng_stream(j->v->seed, j->v->hashes[text], j->v->layer, (uint32_t)head, 0);

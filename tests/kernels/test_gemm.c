@@ -147,7 +147,7 @@ static float *copy_y(const problem *p) {
 static void check_case(const fov_kernels *k, size_t n, size_t m, size_t depth, fov_activation act, unsigned flags) {
     problem p = make(k, n, m, depth, act, flags);
     prepare_y(&p);
-    k->gemm_block(&p.g, 0, n, 0, fov_panels(m), p.scratch.data);
+    fov_gemm_block(k, &p.g, 0, n, 0, fov_panels(m), p.scratch.data);
     check_values(&p, k->name);
     check_untouched(&p);
     float *whole = copy_y(&p);
@@ -158,7 +158,7 @@ static void check_case(const fov_kernels *k, size_t n, size_t m, size_t depth, f
     }
     prepare_y(&p); /* any cut in rows and panels gives the same bits: here one row, one panel at a time, from the end */
     for (size_t i = n; i-- > 0;)
-        for (size_t j = fov_panels(m); j-- > 0;) k->gemm_block(&p.g, i, i + 1, j, j + 1, p.scratch.data);
+        for (size_t j = fov_panels(m); j-- > 0;) fov_gemm_block(k, &p.g, i, i + 1, j, j + 1, p.scratch.data);
     assert_true(same_bits(whole, p.y.data, p.y.count));
     free(whole);
     release(&p);

@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernels/tile.h"
+
 #include "core/cpu.h"
 
 typedef int child(void);
@@ -78,9 +80,9 @@ static void test_tables(void **state) { /* no slot is empty, and scratch serves 
     assert_non_null(fov_kernels_named("ref"));
     const fov_kernels *k;
     FOR_TIERS(k) {
-        assert_true(k->pack_t && k->pack_n && k->gemm_block && k->sampled && k->softmax && k->layernorm && k->gelu && k->exp &&
+        assert_true(k->pack_t && k->pack_n && k->tiles[0] && k->sampled && k->softmax && k->layernorm && k->gelu && k->exp &&
                     k->from_f16 && k->from_bf16 && k->to_bf16 && k->fma_loop[0]);
-        assert_int_equal(FOV_GEMM_ROWS % k->gemm_mr[FOV_TYPE_F32], 0);
+        assert_int_equal(FOV_GEMM_ROWS % k->tiles[FOV_TYPE_F32]->mr, 0);
         uint64_t flops = 0;
         assert_true(isfinite(k->fma_loop[FOV_TYPE_F32](10, &flops)));
         assert_true(flops > 0);

@@ -112,15 +112,31 @@ static void tile_int8(const fov_tile *t) {
     if (t->last) fov_finish_int8_avx512(t);
 }
 
-static void gemm_block(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
-    static const fov_tiles bf16 = {ROWS, BLOCK, FOV_GEMM_KC / 2, true, tile_bf16, NULL, fov_pack_bf16_native, NULL};
-    static const fov_tiles int8 = {ROWS, 10 * ROWS, FOV_GEMM_KC / 2, true, tile_int8, fov_measure_int8_avx512, fov_pack_int8_avx512,
-                                   NULL};
-    static const fov_tiles *const tiles[FOV_TYPES] = {&fov_tiles_f32_avx512, &bf16, &int8};
-    if (g->type != FOV_TYPE_F32) configure(ROWS);
-    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);
-    if (g->type != FOV_TYPE_F32) _tile_release();
+static void begin(void) {
+    configure(ROWS);
 }
+
+static void end(void) {
+    _tile_release();
+}
+
+static const fov_tiles tiles_bf16 = {.mr = ROWS,
+                                     .rows = BLOCK,
+                                     .kc = FOV_GEMM_KC / 2,
+                                     .full = true,
+                                     .begin = begin,
+                                     .end = end,
+                                     .tile = tile_bf16,
+                                     .pack = fov_pack_bf16_native};
+static const fov_tiles tiles_int8 = {.mr = ROWS,
+                                     .rows = BLOCK / 2,
+                                     .kc = FOV_GEMM_KC / 2,
+                                     .full = true,
+                                     .begin = begin,
+                                     .end = end,
+                                     .tile = tile_int8,
+                                     .measure = fov_measure_int8_avx512,
+                                     .pack = fov_pack_int8_avx512};
 
 /* Four independent sums: what the tile unit needs to be busy. */
 #define LOOP(name, product, values)                                                                                                \
@@ -144,9 +160,7 @@ LOOP(loop_int8, _tile_dpbusd, 4)
 const fov_kernels fov_tier_amx = {
     .name = "amx",
     FOV_AVX512_SLOTS,
-    .gemm_mr = {14, ROWS, ROWS},
-    .gemm_rows = {FOV_GEMM_ROWS, BLOCK, BLOCK},
-    .gemm_block = gemm_block,
+    .tiles = {&fov_tiles_f32_avx512, &tiles_bf16, &tiles_int8},
     .score_i8 = fov_score_i8_vnni,
     .fma_loop = {fov_fma_loop_avx512, loop_bf16, loop_int8},
 };

@@ -1,6 +1,7 @@
 /* avx2.c: the table of the avx2 tier, conversions and the yardstick loop. */
 #include "kernels/avx2/avx2.h"
 #include "core/select.h"
+#include "kernels/avx2/gemm_avx2.h"
 #include "kernels/ref/ref.h"
 
 #include "kernels/tiers.h"
@@ -43,12 +44,10 @@ static float fma_loop_avx2(uint64_t iterations, uint64_t *flops_per_iteration) {
 
 const fov_kernels fov_tier_avx2 = {
     .name = "avx2",
-    .gemm_mr = {6, 4, 4},
-    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
+    .tiles = {&fov_tiles_f32_avx2, &fov_tiles_bf16_avx2, &fov_tiles_int8_avx2},
     .pack_t = fov_pack_t_avx2,
     .pack_n = fov_pack_n_avx2,
     .pack_n_bf16 = fov_pack_n_bf16_ref,
-    .gemm_block = fov_gemm_block_avx2,
     .sampled = fov_sampled_avx2,
     .gather = fov_gather_avx2,
     .dots = fov_dots_avx2,

@@ -100,7 +100,6 @@ static inline __m256 fov_gelu8(__m256 x) {
 
 void fov_pack_t_avx2(const float *w, size_t ldw, size_t m, size_t k, float *packed);
 void fov_pack_n_avx2(const float *w, size_t ldw, size_t k, size_t m, float *packed);
-void fov_gemm_block_avx2(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
 void fov_to_bf16_avx2(const float *x, uint16_t *y, size_t count);
 void fov_sampled_avx2(const fov_sampled *s);
 void fov_gather_avx2(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);

@@ -84,9 +84,4 @@ static void tile(const fov_tile *t) {
     if (t->last) fov_finish_f32_avx2(t);
 }
 
-void fov_gemm_block_avx2(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                         float *scratch) {
-    static const fov_tiles f32 = {ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile, NULL, NULL, NULL};
-    static const fov_tiles *const tiles[FOV_TYPES] = {&f32, &fov_tiles_bf16_avx2, &fov_tiles_int8_avx2};
-    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);
-}
+const fov_tiles fov_tiles_f32_avx2 = {.mr = ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = tile};

@@ -7,6 +7,6 @@
 /* Bias, activation and residual of finished sums. */
 void fov_finish_f32_avx2(const fov_tile *t);
 
-extern const fov_tiles fov_tiles_bf16_avx2, fov_tiles_int8_avx2;
+extern const fov_tiles fov_tiles_f32_avx2, fov_tiles_bf16_avx2, fov_tiles_int8_avx2;
 
 #endif

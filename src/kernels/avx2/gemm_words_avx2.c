@@ -164,5 +164,6 @@ static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *w
     }
 }
 
-const fov_tiles fov_tiles_bf16_avx2 = {ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_bf16, NULL, pack_bf16, NULL};
-const fov_tiles fov_tiles_int8_avx2 = {ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_int8, measure_int8, pack_int8, NULL};
+const fov_tiles fov_tiles_bf16_avx2 = {.mr = ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = tile_bf16, .pack = pack_bf16};
+const fov_tiles fov_tiles_int8_avx2 = {
+    .mr = ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = tile_int8, .measure = measure_int8, .pack = pack_int8};

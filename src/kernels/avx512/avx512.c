@@ -1,6 +1,7 @@
 /* avx512.c: the table of the avx512 tier, conversions and the yardstick loop. */
 #include "kernels/avx512/avx512.h"
 #include "kernels/avx2/avx2.h"
+#include "kernels/avx512/tile_avx512.h"
 #include "kernels/tiers.h"
 
 void fov_from_f16_avx512(const uint16_t *x, float *y, size_t count) {
@@ -38,9 +39,7 @@ float fov_fma_loop_avx512(uint64_t iterations, uint64_t *flops_per_iteration) {
 const fov_kernels fov_tier_avx512 = {
     .name = "avx512",
     FOV_AVX512_SLOTS,
-    .gemm_mr = {14, 12, 12},
-    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
-    .gemm_block = fov_gemm_block_avx512,
+    .tiles = {&fov_tiles_f32_avx512, &fov_tiles_bf16_avx512, &fov_tiles_int8_avx512},
     .score_i8 = fov_score_i8_avx2, /* vpdpbusd comes with avx512vnni */
     .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_fma_loop_avx512},
 };

@@ -86,8 +86,6 @@ static inline __m512 fov_gelu16(__m512 x) {
 void fov_pack_t_avx512(const float *w, size_t ldw, size_t m, size_t k, float *packed);
 void fov_pack_n_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed);
 void fov_pack_n_bf16_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed);
-void fov_gemm_block_avx512(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,
-                           float *scratch);
 void fov_sampled_avx512(const fov_sampled *s);
 void fov_gather_avx512(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
 size_t fov_above_avx512(const float *s, size_t n, float bound, uint32_t first, float *value, uint32_t *index);

@@ -4,7 +4,7 @@
 #include "kernels/avx512/tile_avx512.h"
 #include "kernels/tiers.h"
 
-FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, NULL, fov_pack_bf16_native, NULL)
+FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, .pack = fov_pack_bf16_native)
 
 static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };
@@ -23,14 +23,10 @@ static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
     return _mm512_reduce_add_ps(total);
 }
 
-static FOV_GEMM_BLOCK(bf16, f32_avx512, bf16_dot, int8_vnni)
-
-    const fov_kernels fov_tier_avx512bf16 = {
-        .name = "avx512bf16",
-        FOV_AVX512_SLOTS,
-        .gemm_mr = {14, 14, 14},
-        .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
-        .gemm_block = fov_gemm_block_bf16,
-        .score_i8 = fov_score_i8_vnni,
-        .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
+const fov_kernels fov_tier_avx512bf16 = {
+    .name = "avx512bf16",
+    FOV_AVX512_SLOTS,
+    .tiles = {&fov_tiles_f32_avx512, &fov_tiles_bf16_dot, &fov_tiles_int8_vnni},
+    .score_i8 = fov_score_i8_vnni,
+    .fma_loop = {fov_fma_loop_avx512, bf16_loop, fov_int8_loop_vnni},
 };

@@ -142,18 +142,13 @@ void fov_pack_int8_avx512(const float *x, size_t k, const fov_quant *quant, floa
     }
 }
 
-FOV_TILE_12(f32_columns, FOV_MULTIPLY_F32, true)
-FOV_TILE_1(f32_columns, FOV_MULTIPLY_F32, true, 13)
-FOV_TILE_1(f32_columns, FOV_MULTIPLY_F32, true, 14)
+FOV_TILE_14(f32_columns, FOV_MULTIPLY_F32, true)
 static void f32_columns(const fov_tile *t) {
-    static void (*const all[])(const fov_tile *t) = {FOV_TILE_LIST_12(f32_columns), f32_columns_13, f32_columns_14};
-    if (t->last) fov_prefetch_y(t);
-    all[t->rows - 1](t);
-    if (t->last) fov_finish_f32_avx512(t);
+    static void (*const all[])(const fov_tile *t) = {FOV_TILE_LIST_14(f32_columns)};
+    fov_tile_run(t, all, fov_finish_f32_avx512);
 }
 
-FOV_TILES_14(f32_avx512, FOV_MULTIPLY_F32, fov_finish_f32_avx512, NULL, NULL, f32_columns)
-FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, NULL, fov_pack_bf16_avx512)
-FOV_TILES_12(int8_avx512, FOV_MULTIPLY_INT8_SPLIT, fov_finish_int8_avx512, fov_measure_int8_avx512, fov_pack_int8_avx512)
-
-FOV_GEMM_BLOCK(avx512, f32_avx512, bf16_avx512, int8_avx512)
+FOV_TILES_14(f32_avx512, FOV_MULTIPLY_F32, fov_finish_f32_avx512, .columns = f32_columns)
+FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, .pack = fov_pack_bf16_avx512)
+FOV_TILES_12(int8_avx512, FOV_MULTIPLY_INT8_SPLIT, fov_finish_int8_avx512, .measure = fov_measure_int8_avx512,
+             .pack = fov_pack_int8_avx512)

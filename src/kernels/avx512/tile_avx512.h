@@ -84,43 +84,49 @@ __attribute__((always_inline)) static inline __m512i fov_add_sum(const fov_multi
     return _mm512_add_epi32(old, acc);
 }
 
-/* columns: X is read in place, at t->columns of its rows. The loads of the rows' addresses hide behind the multiply-adds. */
+/* `rows` rows of `panels` panels side by side. columns: X is read in place, at t->columns of its rows; the loads of the rows'
+ * addresses hide behind the multiply-adds. */
 __attribute__((always_inline)) static inline void fov_tile_rows(const fov_multiply multiply, const bool columns, const fov_tile *t,
-                                                                const size_t rows) {
-    __m512i acc[14][2];
+                                                                const size_t rows, const size_t panels) {
+    __m512i acc[14][8];
     const float *x_row[14];
     FOV_UNROLL
     for (size_t i = 0; i < rows; i++) {
         const size_t row = t->row + i;
-        acc[i][0] = acc[i][1] = _mm512_setzero_si512();
+        FOV_UNROLL
+        for (size_t j = 0; j < 2 * panels; j++) acc[i][j] = _mm512_setzero_si512();
         if (columns) x_row[i] = t->gemm->x + (t->gemm->x_rows ? t->gemm->x_rows[row] : row) * t->gemm->ldx;
     }
-    const size_t ahead = (rows <= 2 ? 32 : 16) * FOV_PANEL; /* of W; measured: few rows outrun 16 */
+    const bool prefetch = panels < 4; /* four streams the processor fetches itself: 10 to 25 % faster without */
+    const size_t ahead = 16 * FOV_PANEL;
     const float *a = t->a, *b = t->b;
     const uint32_t *column = t->columns;
     for (size_t k = t->k; k; k--) {
         const size_t c = columns ? *column++ : 0;
-        const fov_operand16 w0 = fov_operand_w(multiply, b), w1 = fov_operand_w(multiply, b + 16);
-        _mm_prefetch((const char *)(b + ahead), _MM_HINT_T0);
-        _mm_prefetch((const char *)(b + ahead + 16), _MM_HINT_T0);
+        fov_operand16 w[8];
+        FOV_UNROLL
+        for (size_t j = 0; j < 2 * panels; j++) {
+            const float *from = b + j / 2 * t->b_step + j % 2 * 16;
+            w[j] = fov_operand_w(multiply, from);
+            if (prefetch) _mm_prefetch((const char *)(from + ahead), _MM_HINT_T0);
+        }
         FOV_UNROLL
         for (size_t i = 0; i < rows; i++) {
             const fov_operand16 x = fov_operand_x(multiply, columns ? x_row[i] + c : a + i * FOV_TILE_STRIDE);
-            acc[i][0] = fov_multiply_add(multiply, acc[i][0], x, w0);
-            acc[i][1] = fov_multiply_add(multiply, acc[i][1], x, w1);
+            FOV_UNROLL
+            for (size_t j = 0; j < 2 * panels; j++) acc[i][j] = fov_multiply_add(multiply, acc[i][j], x, w[j]);
         }
         a++;
         b += FOV_PANEL;
     }
     FOV_UNROLL
     for (size_t i = 0; i < rows; i++) {
-        float *sum = t->sum + i * FOV_PANEL;
-        if (!t->first) {
-            acc[i][0] = fov_add_sum(multiply, sum, acc[i][0]);
-            acc[i][1] = fov_add_sum(multiply, sum + 16, acc[i][1]);
+        FOV_UNROLL
+        for (size_t j = 0; j < 2 * panels; j++) {
+            float *sum = t->sum + i * FOV_PANEL + j / 2 * t->sum_step + j % 2 * 16;
+            if (!t->first) acc[i][j] = fov_add_sum(multiply, sum, acc[i][j]);
+            _mm512_store_si512((void *)sum, acc[i][j]);
         }
-        _mm512_store_si512((void *)sum, acc[i][0]);
-        _mm512_store_si512((void *)(sum + 16), acc[i][1]);
     }
 }
 
@@ -146,53 +152,67 @@ static inline void fov_pack_bf16_native(const float *x, size_t k, const fov_quan
 }
 #endif
 
-#define FOV_TILE_1(name, multiply, columns, r)                                                                                     \
+#define FOV_TILE_1(name, multiply, columns, r, panels)                                                                             \
     static void name##_##r(const fov_tile *t) {                                                                                    \
-        fov_tile_rows(multiply, columns, t, r);                                                                                    \
+        fov_tile_rows(multiply, columns, t, r, panels);                                                                            \
     }
 #define FOV_TILE_12(name, multiply, columns)                                                                                       \
-    FOV_TILE_1(name, multiply, columns, 1)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 2)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 3)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 4)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 5)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 6)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 7)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 8)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 9)                                                                                         \
-    FOV_TILE_1(name, multiply, columns, 10)                                                                                        \
-    FOV_TILE_1(name, multiply, columns, 11)                                                                                        \
-    FOV_TILE_1(name, multiply, columns, 12)
-#define FOV_TILE_LIST_12(name)                                                                                                     \
-    name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7, name##_8, name##_9, name##_10, name##_11, name##_12
+    FOV_TILE_1(name, multiply, columns, 1, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 2, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 3, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 4, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 5, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 6, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 7, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 8, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 9, 1)                                                                                      \
+    FOV_TILE_1(name, multiply, columns, 10, 1)                                                                                     \
+    FOV_TILE_1(name, multiply, columns, 11, 1)                                                                                     \
+    FOV_TILE_1(name, multiply, columns, 12, 1)
+#define FOV_TILE_14(name, multiply, columns)                                                                                       \
+    FOV_TILE_12(name, multiply, columns)                                                                                           \
+    FOV_TILE_1(name, multiply, columns, 13, 1)                                                                                     \
+    FOV_TILE_1(name, multiply, columns, 14, 1)
+#define FOV_TILE_WIDE(name, multiply)                                                                                              \
+    FOV_TILE_1(name, multiply, false, 1, 4)                                                                                        \
+    FOV_TILE_1(name, multiply, false, 2, 4)                                                                                        \
+    FOV_TILE_1(name, multiply, false, 3, 4)                                                                                        \
+    FOV_TILE_1(name, multiply, false, 4, 2)                                                                                        \
+    FOV_TILE_1(name, multiply, false, 5, 2)                                                                                        \
+    FOV_TILE_1(name, multiply, false, 6, 2)                                                                                        \
+    FOV_TILE_1(name, multiply, false, 7, 2)
+#define FOV_TILE_LIST_7(name) name##_1, name##_2, name##_3, name##_4, name##_5, name##_6, name##_7
+#define FOV_TILE_LIST_12(name) FOV_TILE_LIST_7(name), name##_8, name##_9, name##_10, name##_11, name##_12
+#define FOV_TILE_LIST_14(name) FOV_TILE_LIST_12(name), name##_13, name##_14
 
-/* name(): the tile and its epilogue; fov_tiles_<name>: what block.c needs. 14 rows take all registers, 12 leave some for
- * operands that are split. */
-#define FOV_TILES_14(name, multiply, finish, measure, pack, in_place)                                                              \
-    FOV_TILE_12(name, multiply, false)                                                                                             \
-    FOV_TILE_1(name, multiply, false, 13)                                                                                          \
-    FOV_TILE_1(name, multiply, false, 14)                                                                                          \
-    static void (*const name##_all[])(const fov_tile *t) = {FOV_TILE_LIST_12(name), name##_13, name##_14};                         \
-    FOV_TILES_RUN(name, 14, finish, measure, pack, in_place)
-#define FOV_TILES_12(name, multiply, finish, measure, pack)                                                                        \
-    FOV_TILE_12(name, multiply, false)                                                                                             \
-    static void (*const name##_all[])(const fov_tile *t) = {FOV_TILE_LIST_12(name)};                                               \
-    FOV_TILES_RUN(name, 12, finish, measure, pack, NULL)
-#define FOV_TILES_RUN(name, mr, finish, measure, pack, in_place)                                                                   \
+/* fov_tiles_<name>: what block.c needs; further fields of it behind. 14 rows take all registers, and fewer take panels side by
+ * side; 12 leave some for operands that are split. */
+#define FOV_TILES_14(name, multiply, finish, ...)                                                                                  \
+    FOV_TILE_14(name, multiply, false)                                                                                             \
+    FOV_TILE_WIDE(name##_wide, multiply)                                                                                           \
     static void name(const fov_tile *t) {                                                                                          \
-        if (t->last) fov_prefetch_y(t);                                                                                            \
-        name##_all[t->rows - 1](t);                                                                                                \
-        if (t->last) finish(t);                                                                                                    \
+        static void (*const one[])(const fov_tile *t) = {FOV_TILE_LIST_14(name)};                                                  \
+        static void (*const side_by_side[])(const fov_tile *t) = {FOV_TILE_LIST_7(name##_wide)};                                   \
+        fov_tile_run(t, t->panels > 1 ? side_by_side : one, finish);                                                               \
     }                                                                                                                              \
-    const fov_tiles fov_tiles_##name = {mr, FOV_GEMM_ROWS, FOV_GEMM_KC, false, name, measure, pack, in_place};
+    const fov_tiles fov_tiles_##name = {                                                                                           \
+        .mr = 14, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .wide = true, .tile = name, __VA_ARGS__};
+#define FOV_TILES_12(name, multiply, finish, ...)                                                                                  \
+    FOV_TILE_12(name, multiply, false)                                                                                             \
+    static void name(const fov_tile *t) {                                                                                          \
+        static void (*const one[])(const fov_tile *t) = {FOV_TILE_LIST_12(name)};                                                  \
+        fov_tile_run(t, one, finish);                                                                                              \
+    }                                                                                                                              \
+    const fov_tiles fov_tiles_##name = {.mr = 12, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = name, __VA_ARGS__};
 
-/* gemm_block of a tier. */
-#define FOV_GEMM_BLOCK(tier, f32, bf16, int8)                                                                                      \
-    void fov_gemm_block_##tier(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end,          \
-                               float *scratch) {                                                                                   \
-        static const fov_tiles *const tiles[FOV_TYPES] = {&fov_tiles_##f32, &fov_tiles_##bf16, &fov_tiles_##int8};                 \
-        fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, tiles[g->type]);                                \
-    }
+/* A tile and its epilogue. */
+static inline void fov_tile_run(const fov_tile *t, void (*const *rows)(const fov_tile *t), void (*finish)(const fov_tile *t)) {
+    if (t->last) fov_prefetch_y(t);
+    rows[t->rows - 1](t);
+    if (!t->last) return;
+    fov_tile one = *t;
+    for (size_t i = 0; i < t->panels; i++, one.panel++, one.sum += t->sum_step) finish(&one);
+}
 
 extern const fov_tiles fov_tiles_f32_avx512, fov_tiles_bf16_avx512, fov_tiles_int8_avx512, fov_tiles_int8_vnni, fov_tiles_bf16_dot;
 

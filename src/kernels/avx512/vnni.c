@@ -4,7 +4,7 @@
 #include "kernels/avx512/tile_avx512.h"
 #include "kernels/tiers.h"
 
-FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_avx512, fov_measure_int8_avx512, fov_pack_int8_avx512, NULL)
+FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_avx512, .measure = fov_measure_int8_avx512, .pack = fov_pack_int8_avx512)
 
 float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };
@@ -23,14 +23,10 @@ float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration) {
     return (float)_mm512_reduce_add_epi32(total);
 }
 
-static FOV_GEMM_BLOCK(vnni, f32_avx512, bf16_avx512, int8_vnni)
-
-    const fov_kernels fov_tier_avx512vnni = {
-        .name = "avx512vnni",
-        FOV_AVX512_SLOTS,
-        .gemm_mr = {14, 12, 14},
-        .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
-        .gemm_block = fov_gemm_block_vnni,
-        .score_i8 = fov_score_i8_vnni,
-        .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
+const fov_kernels fov_tier_avx512vnni = {
+    .name = "avx512vnni",
+    FOV_AVX512_SLOTS,
+    .tiles = {&fov_tiles_f32_avx512, &fov_tiles_bf16_avx512, &fov_tiles_int8_vnni},
+    .score_i8 = fov_score_i8_vnni,
+    .fma_loop = {fov_fma_loop_avx512, fov_fma_loop_avx512, fov_int8_loop_vnni},
 };

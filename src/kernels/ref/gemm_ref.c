@@ -142,14 +142,11 @@ static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *w
     }
 }
 
-void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch) {
-    static const fov_tiles tiles[FOV_TYPES] = {
-        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_f32, NULL, NULL, NULL},
-        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_bf16, NULL, pack_bf16, NULL},
-        {FOV_REF_ROWS, FOV_GEMM_ROWS, FOV_GEMM_KC, false, tile_int8, measure_int8, pack_int8, NULL},
-    };
-    fov_gemm_block_run(g, row_begin, row_end, panel_begin, panel_end, scratch, &tiles[g->type]);
-}
+#define TILES(...)                                                                                                                 \
+    { .mr = FOV_REF_ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, __VA_ARGS__ }
+const fov_tiles fov_tiles_f32_ref = TILES(.tile = tile_f32);
+const fov_tiles fov_tiles_bf16_ref = TILES(.tile = tile_bf16, .pack = pack_bf16);
+const fov_tiles fov_tiles_int8_ref = TILES(.tile = tile_int8, .measure = measure_int8, .pack = pack_int8);
 
 void fov_sampled_ref(const fov_sampled *s) {
     enum { COLUMNS = 32 };

@@ -39,12 +39,10 @@ static float fma_loop_ref(uint64_t iterations, uint64_t *flops_per_iteration) {
 
 const fov_kernels fov_tier_ref = {
     .name = "ref",
-    .gemm_mr = {FOV_REF_ROWS, FOV_REF_ROWS, FOV_REF_ROWS},
-    .gemm_rows = {FOV_GEMM_ROWS, FOV_GEMM_ROWS, FOV_GEMM_ROWS},
+    .tiles = {&fov_tiles_f32_ref, &fov_tiles_bf16_ref, &fov_tiles_int8_ref},
     .pack_t = fov_pack_t_ref,
     .pack_n = fov_pack_n_ref,
     .pack_n_bf16 = fov_pack_n_bf16_ref,
-    .gemm_block = fov_gemm_block_ref,
     .sampled = fov_sampled_ref,
     .gather = fov_gather_ref,
     .dots = fov_dots_ref,

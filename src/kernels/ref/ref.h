@@ -43,7 +43,7 @@ static inline float fov_activate(fov_activation act, float x) {
 void fov_pack_t_ref(const float *w, size_t ldw, size_t m, size_t k, float *packed);
 void fov_pack_n_ref(const float *w, size_t ldw, size_t k, size_t m, float *packed);
 void fov_pack_n_bf16_ref(const float *w, size_t ldw, size_t k, size_t m, float *packed);
-void fov_gemm_block_ref(const fov_gemm *g, size_t row_begin, size_t row_end, size_t panel_begin, size_t panel_end, float *scratch);
+extern const fov_tiles fov_tiles_f32_ref, fov_tiles_bf16_ref, fov_tiles_int8_ref;
 void fov_to_bf16_ref(const float *x, uint16_t *y, size_t count);
 void fov_sampled_ref(const fov_sampled *s);
 void fov_gather_ref(const float *a, const uint32_t *index, size_t n, const float *v, size_t ldv, size_t cols, float *y);
