@@ -31,10 +31,10 @@ TASKS = {  # texts: of the calibration; weight: share of the cores, tokens of th
     "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 22),
     "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 0, 128, 44),
     "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 20),
-    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 400, 512, 110),
-    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 400, 1024, 120),
-    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 400, 512, 80),
-    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 200, "hnd", 0, 2048, 100),
+    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 300, 512, 80),
+    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 60),
+    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 50),
+    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 200, "hnd", 0, 2048, 110),
 }
 SETTINGS = {  # name: (setting, what it shows)
     "regress": ("values=regress", "default"),
@@ -116,7 +116,7 @@ class Frontier:
 
     def time(self, name):
         chosen = [tuned(self.path(name, f"tune-{way}.json")) for way in ("first", "second")]
-        settings = dict.fromkeys([c["setting"] for c in chosen if c] + ["values=regress;ffn=guided"])
+        settings = dict.fromkeys([c["setting"] for c in chosen if c] + ["values=regress;ffn=guided", "values=regress;ffn=narrow"])
         jobs = []
         for dtype in ("f32", "bf16"):
             out = self.path(name, f"time-{dtype}.json")
