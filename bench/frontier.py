@@ -9,8 +9,8 @@
     frontier.py --models DIR --data DIR --out DIR [--tasks sst2,cola] [--steps eval,tune] [--table frontier.md]
 
 DIR of --models has the Hugging Face folders, of --data glue/TASK/{train,dev}.tsv, imdb/{train,test}.jsonl.xz, aapd/text_{val,test} and
-hnd/articles-*.xml with hnd-dev-ids.json. Results are JSON files in --out; those there are kept. With --parallel the tasks of a
-step run side by side, each on cores of its own: only ratios within a job mean something then.
+hnd/articles-*.xml with hnd-dev-ids.json. Results are JSON files in --out; those there are kept. With --parallel the tasks run
+side by side, each on cores of its own: only ratios within a job mean something then.
 """
 import argparse
 import collections
@@ -21,20 +21,21 @@ import pathlib
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import xml.etree.ElementTree
 
 Task = collections.namedtuple("Task", "model name train columns texts data limit length weight")
-TASKS = {  # texts: of the calibration; weight: share of the cores, tokens of the development set
+TASKS = {  # texts: of the calibration; limit: texts judged; weight: its share of the cores, by its work
     "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", (0,), 4000, "glue/sst2/dev.tsv", 0, 128, 22),
-    "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 15),
+    "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 14),
     "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 22),
     "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 0, 128, 44),
     "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 20),
-    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 300, 512, 80),
-    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 60),
-    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 50),
-    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 200, "hnd", 0, 2048, 110),
+    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 200, 512, 54),
+    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 18),
+    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 14),
+    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 200, "hnd", 0, 2048, 30),
 }
 SETTINGS = {  # name: (setting, what it shows)
     "regress": ("values=regress", "default"),
@@ -52,6 +53,7 @@ SETTINGS = {  # name: (setting, what it shows)
     "regress + guided": ("values=regress;ffn=guided", "both defaults"),
     "regress + narrow": ("values=regress;ffn=narrow", "both defaults"),
 }
+STEPS = ("calibrate", "eval", "tune", "time")
 BERT = [name for name in TASKS if not name.startswith("longformer")]
 
 
@@ -125,13 +127,15 @@ class Frontier:
             jobs.append((out, ["eval", "--json", out, "--dtype", dtype, "--rounds", self.a.rounds, *words, *self.common(name)]))
         return jobs
 
-    def shares(self, jobs):
-        """Cores of each job, as many as its tokens want, at least one."""
-        total = sum(TASKS[name].weight for name, _, _ in jobs)
-        left, shares = list(self.cores), []
-        for name, _, _ in jobs:
-            count = max(1, len(self.cores) * TASKS[name].weight // total)
-            shares.append([left.pop(0) for _ in range(min(count, len(left)))] or self.cores[-1:])
+    def shares(self):
+        """Cores of each task: all when they run one after another, else as many as its work wants."""
+        if not self.a.parallel:
+            return [self.cores for _ in self.a.tasks]
+        total, left, shares = sum(TASKS[name].weight for name in self.a.tasks), list(self.cores), []
+        for name in self.a.tasks:
+            count = max(2, len(self.cores) * TASKS[name].weight // total)
+            shares.append([left.pop(0) for _ in range(min(count, len(left)))] or self.cores[-2:])
+        shares[-1] += left
         return shares
 
     def start(self, out, words, cores):
@@ -139,18 +143,28 @@ class Frontier:
         command = [str(w) for w in [self.a.foveate, *words, "--threads", len(cores), "--quiet"]]
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
-    def run(self, step):
-        jobs = [(name, out, words) for name in self.a.tasks for out, words in getattr(self, step)(name)]
-        jobs = [job for job in jobs if self.a.again or not job[1].exists()]
-        waves = [jobs] if self.a.parallel else [[job] for job in jobs]
-        for wave in waves:
+    def chain(self, name, cores):
+        for step in [s for s in STEPS if s in self.a.steps]:
+            jobs = [job for job in getattr(self, step)(name) if self.a.again or not job[0].exists()]
+            both = step == "tune" and self.a.parallel and len(jobs) == 2 and len(cores) > 1
             begin, running = time.time(), []
-            for (name, out, words), cores in zip(wave, self.shares(wave)):
-                running.append((out, self.start(out, words, cores)))
-            for out, process in running:
-                code = process.wait()
-                state = "" if code == 0 or (step == "tune" and out.exists()) else f", FAILED: see {out}.log"
-                print(f"{out.name}: {time.time() - begin:.0f} s{state}", file=sys.stderr, flush=True)
+            for i, (out, words) in enumerate(jobs):
+                running.append((out, self.start(out, words, cores[i::2] if both else cores)))
+                if not both or i:
+                    for out, process in running:
+                        code = process.wait()
+                        state = "" if code == 0 or (step == "tune" and out.exists()) else f", FAILED: see {out}.log"
+                        print(f"{out.name}: {time.time() - begin:.0f} s{state}", file=sys.stderr, flush=True)
+                    running = []
+
+    def run(self):
+        chains = [threading.Thread(target=self.chain, args=pair) for pair in zip(self.a.tasks, self.shares())]
+        for chain in chains:
+            chain.start()
+            if not self.a.parallel:
+                chain.join()
+        for chain in chains:
+            chain.join()
 
 
 # ---- the table ----
@@ -244,7 +258,6 @@ def table(a):
 
 
 def main():
-    steps = ("calibrate", "eval", "tune", "time")
     path = pathlib.Path
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=path, required=True)
@@ -252,7 +265,7 @@ def main():
     parser.add_argument("--out", type=path, required=True)
     parser.add_argument("--foveate", type=path, default=path("build/release/foveate"))
     parser.add_argument("--tasks", type=lambda t: t.split(","), default=BERT)
-    parser.add_argument("--steps", type=lambda t: t.split(","), default=list(steps))
+    parser.add_argument("--steps", type=lambda t: t.split(","), default=list(STEPS))
     parser.add_argument("--max-loss", type=float, default=0.5)
     parser.add_argument("--by", choices=("time", "work"), default="time", help="what tune saves")
     parser.add_argument("--seeds", type=int, default=4)
@@ -261,13 +274,10 @@ def main():
     parser.add_argument("--again", action="store_true", help="run what has its result already")
     parser.add_argument("--table", type=path, help="write the tables there")
     a = parser.parse_args()
-    for word, known in [(t, TASKS) for t in a.tasks] + [(s, steps) for s in a.steps if s]:
+    for word, known in [(t, TASKS) for t in a.tasks] + [(s, STEPS) for s in a.steps if s]:
         if word not in known:
             parser.error(f"{word!r} is none of {', '.join(known)}")
-    frontier = Frontier(a)
-    for step in steps:
-        if step in a.steps:
-            frontier.run(step)
+    Frontier(a).run()
     if a.table:
         a.table.write_text(table(a))
 
