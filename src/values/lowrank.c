@@ -242,11 +242,6 @@ static void forward(const fov_values_run *run, const fov_values *v) {
         for (size_t i = 0; i < tokens; i++) v->head_work[h] += t->cost[p.choice[i]];
 }
 
-static bool needs_profile(const fov_setting *setting) {
-    (void)setting;
-    return true;
-}
-
 const fov_values_row fov_values_lowrank = {
     .info = {.name = "lowrank",
              .place = FOV_PLACE_VALUES,
@@ -256,7 +251,7 @@ const fov_values_row fov_values_lowrank = {
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .needs_energy = true,
-    .needs_profile = needs_profile,
+    .needs_profile = fov_setting_always,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,

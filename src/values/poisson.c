@@ -365,11 +365,6 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     account(&j);
 }
 
-static bool needs_profile(const fov_setting *setting) {
-    (void)setting;
-    return true;
-}
-
 const fov_values_row fov_values_poisson = {
     .info = {.name = "poisson",
              .place = FOV_PLACE_VALUES,
@@ -380,7 +375,7 @@ const fov_values_row fov_values_poisson = {
              .params = params},
     .needs_energy = true,
     .f32_only = true,
-    .needs_profile = needs_profile,
+    .needs_profile = fov_setting_always,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,

@@ -253,11 +253,6 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     account(&j, groups);
 }
 
-static bool needs_profile(const fov_setting *setting) {
-    (void)setting;
-    return true;
-}
-
 const fov_values_row fov_values_regress = {
     .info = {.name = "regress",
              .place = FOV_PLACE_VALUES,
@@ -267,7 +262,7 @@ const fov_values_row fov_values_regress = {
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .needs_energy = true,
-    .needs_profile = needs_profile,
+    .needs_profile = fov_setting_always,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,
