@@ -19,6 +19,7 @@
 
 #include "attention/attention.h"
 #include "support/random.h"
+#include "support/tiers.h"
 
 enum { TEXTS = 4, GUARD = 64 };
 enum { PLAIN, IN_PLACE, FEW_QUERIES, LISTED, POSITIONS, MODES };
@@ -355,13 +356,5 @@ static inline void check_stored(const problem *t, const stored *s) {
     free(most);
     free(energy);
 }
-
-static inline const fov_kernels *tier(size_t i) {
-    return fov_kernels_names()[i] ? fov_kernels_named(fov_kernels_names()[i]) : NULL;
-}
-
-#define FOR_EACH_TIER(kernels)                                                                                                     \
-    for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \
-        for (const fov_kernels *kernels = tier(tier_); kernels; kernels = NULL)
 
 #endif
