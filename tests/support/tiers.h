@@ -12,6 +12,8 @@
 
 #include "kernels/kernels.h"
 
+enum { MOST_TIERS = 8 };
+
 /* The i-th of them, or NULL past the last. */
 static inline const fov_kernels *tier_number(size_t i) {
     const char *only = getenv("FOV_CPU");
