@@ -205,3 +205,8 @@ double fov_setting_get(const fov_setting *setting, const char *name) {
         if (!strcmp(setting->info->params[i].name, name)) return setting->values[i];
     return NAN;
 }
+
+bool fov_setting_always(const fov_setting *setting) {
+    (void)setting;
+    return true;
+}

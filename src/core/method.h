@@ -2,6 +2,8 @@
 #ifndef FOV_CORE_METHOD_H
 #define FOV_CORE_METHOD_H
 
+#include <stdbool.h>
+
 #include "foveate/foveate.h"
 
 enum { FOV_MAX_PARAMS = 12, FOV_SETTING_TEXT = 256 };
@@ -22,5 +24,8 @@ void fov_setting_format(const fov_setting *setting, char *text, size_t size);
 
 /* Value of a parameter by name. The name must exist. */
 double fov_setting_get(const fov_setting *setting, const char *name);
+
+/* For the rows of methods: what is so with every setting. */
+bool fov_setting_always(const fov_setting *setting);
 
 #endif

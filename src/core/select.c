@@ -3,8 +3,6 @@
 
 #include <string.h>
 
-enum { GUESSES = 24 }; /* pivots by median of three before halving the range, which ends after 32 rounds on any data */
-
 /* Unsigned image with the order of the floats. */
 static uint32_t image_of(float x) {
     uint32_t bits;
@@ -14,24 +12,10 @@ static uint32_t image_of(float x) {
     return x != x ? UINT32_MAX : image;
 }
 
-static uint32_t median(uint32_t a, uint32_t b, uint32_t c) {
-    const uint32_t low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c > high ? high : c;
-}
-
-static uint32_t middle(const uint32_t *a, size_t n) {
-    uint32_t low = a[0], high = a[0];
-    for (size_t i = 1; i < n; i++) {
-        low = a[i] < low ? a[i] : low;
-        high = a[i] > high ? a[i] : high;
-    }
-    return low + (high - low) / 2;
-}
-
 /* 1 <= k <= n. Both arrays are used up. */
 static uint32_t kth_largest(uint32_t *a, uint32_t *spare, size_t n, size_t k) {
     for (size_t round = 0;; round++) {
-        const uint32_t pivot = round < GUESSES ? median(a[0], a[n / 2], a[n - 1]) : middle(a, n);
+        const uint32_t pivot = fov_select_pivot(a, n, round);
         size_t more = 0, less = 0;
         for (size_t i = 0; i < n; i++) {
             const uint32_t x = a[i];

@@ -34,8 +34,8 @@ typedef struct fov_ffn_run {
 
 typedef struct fov_ffn_row {
     fov_method_info info;
-    bool f32_only; /* reads packed weights itself */
-    bool needs_profile;
+    bool f32_only;                                     /* reads packed weights itself */
+    bool (*needs_profile)(const fov_setting *setting); /* NULL: never */
     /* Make the tables of one layer; *bound is freed with fov_release. NULL: nothing to bind. profile may be NULL. */
     fov_status (*bind)(const fov_setting *setting, const fov_ffn_weights *weights, const fov_ffn_profile *profile,
                        const fov_allocator *allocator, void **bound, fov_error *error);
@@ -50,6 +50,8 @@ typedef struct fov_ffn_row {
 FOV_FFN_METHODS(FOV_FFN_DECLARE)
 
 const fov_ffn_row *fov_ffn_row_of(const fov_setting *setting);
+/* Whether a setting cannot be bound without a profile. */
+bool fov_ffn_needs_profile(const fov_setting *setting);
 const fov_method_info *const *fov_ffn_infos(size_t *count);
 
 #endif

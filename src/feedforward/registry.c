@@ -18,3 +18,8 @@ const fov_ffn_row *fov_ffn_row_of(const fov_setting *setting) {
         if (&rows[i]->info == setting->info) return rows[i];
     return NULL;
 }
+
+bool fov_ffn_needs_profile(const fov_setting *setting) {
+    const fov_ffn_row *row = fov_ffn_row_of(setting);
+    return row->needs_profile && row->needs_profile(setting);
+}

@@ -116,21 +116,17 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena arena = {0}, scratch = {0};
     fov_arena_take(&arena, 1, sizeof t);
     const size_t bytes = carve_tables(&arena, w, &t), scratch_bytes = carve_binding(&scratch, w, &t, &b);
-    scratch = (fov_arena){fov_alloc(allocator, scratch_bytes), 0, scratch_bytes, false};
-    *bound = fov_alloc(allocator, bytes);
-    if (!*bound || !scratch.block) {
-        fov_release(allocator, scratch.block);
-        fov_release(allocator, *bound);
-        *bound = NULL;
-        return FOV_ERR_MEMORY;
-    }
+    void *block;
+    status = fov_value_blocks(allocator, bytes, scratch_bytes, bound, &block);
+    if (status) return status;
+    scratch = (fov_arena){block, 0, scratch_bytes, false};
     carve_binding(&scratch, w, &t, &b);
     arena = (fov_arena){*bound, 0, bytes, false};
     tables *kept = fov_arena_take(&arena, 1, sizeof *kept);
     carve_tables(&arena, w, &t);
     fill(&t, w, kernels, &b);
     *kept = t;
-    fov_release(allocator, scratch.block);
+    fov_release(allocator, block);
     return FOV_OK;
 }
 
@@ -217,8 +213,8 @@ static void list_gemms(const fov_values_run *run, const fov_values *v, const tab
 static void forward(const fov_values_run *run, const fov_values *v) {
     const fov_value_weights *w = run->weights;
     const tables *t = run->bound;
-    const size_t first = v->offsets[0], tokens = v->offsets[v->texts] - first, d = w->width, m = outputs_of(w);
-    const fov_values_size size = {tokens, v->texts, 0, d, w->heads, w->head_size, run->threads};
+    const fov_values_size size = fov_value_size(run, v);
+    const size_t first = v->offsets[0], tokens = size.tokens, d = w->width, m = outputs_of(w);
     fov_arena arena = {run->scratch, 0, SIZE_MAX, false};
     plan p;
     carve_plan(&arena, &size, &p);
@@ -242,11 +238,6 @@ static void forward(const fov_values_run *run, const fov_values *v) {
         for (size_t i = 0; i < tokens; i++) v->head_work[h] += t->cost[p.choice[i]];
 }
 
-static bool needs_profile(const fov_setting *setting) {
-    (void)setting;
-    return true;
-}
-
 const fov_values_row fov_values_lowrank = {
     .info = {.name = "lowrank",
              .place = FOV_PLACE_VALUES,
@@ -256,7 +247,7 @@ const fov_values_row fov_values_lowrank = {
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .needs_energy = true,
-    .needs_profile = needs_profile,
+    .needs_profile = fov_setting_always,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,

@@ -9,6 +9,7 @@
 #include "core/memory.h"
 #include "core/rng.h"
 #include "core/threads.h"
+#include "values/dot.h"
 
 enum { ITERATIONS = 12 };
 
@@ -23,15 +24,6 @@ typedef struct work {
 
 size_t fov_lowrank_fit_scratch(size_t width, size_t outputs, size_t rank) {
     return fov_add(fov_mul(outputs, fov_add(width, outputs)), fov_mul(2, fov_mul(rank, outputs)));
-}
-
-static double dot(const double *a, const double *b, size_t n) {
-    double sum[4] = {0}; /* four chains, so that they overlap */
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t l = 0; l < 4; l++) sum[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return sum[0] + sum[1] + (sum[2] + sum[3]);
 }
 
 static void covariance_task(void *context, size_t head, unsigned thread) {
@@ -70,7 +62,7 @@ static void gram_task(void *context, size_t head, unsigned thread) {
 static void multiply_task(void *context, size_t k, unsigned thread) {
     (void)thread;
     const work *s = context;
-    for (size_t i = 0; i < s->m; i++) s->y[k * s->m + i] = dot(s->g + i * s->m, s->q + k * s->m, s->m);
+    for (size_t i = 0; i < s->m; i++) s->y[k * s->m + i] = fov_value_dot(s->g + i * s->m, s->q + k * s->m, s->m);
 }
 
 /* Modified Gram-Schmidt, twice: once is not orthogonal enough where the rows are near each other. A row that nothing is left of
@@ -78,14 +70,14 @@ static void multiply_task(void *context, size_t k, unsigned thread) {
 static void orthogonalize(work *s) {
     for (size_t k = 0; k < s->rank; k++) {
         double *q = s->q + k * s->m;
-        const double before = dot(q, q, s->m);
+        const double before = fov_value_dot(q, q, s->m);
         for (size_t unit = 0;; unit++) {
             for (int pass = 0; pass < 2; pass++)
                 for (size_t j = 0; j < k; j++) {
-                    const double *other = s->q + j * s->m, a = dot(q, other, s->m);
+                    const double *other = s->q + j * s->m, a = fov_value_dot(q, other, s->m);
                     for (size_t i = 0; i < s->m; i++) q[i] -= a * other[i];
                 }
-            const double norm = dot(q, q, s->m), least = unit ? 1e-4 / (double)s->m : 1e-24 * before;
+            const double norm = fov_value_dot(q, q, s->m), least = unit ? 1e-4 / (double)s->m : 1e-24 * before;
             if (norm > least && norm > 0) {
                 const double inverse = 1 / sqrt(norm);
                 for (size_t i = 0; i < s->m; i++) q[i] *= inverse;
@@ -124,5 +116,6 @@ void fov_lowrank_fit_run(const fov_lowrank_fit *fit, double *scratch) {
     fov_parallel(fit->threads, s.rank, multiply_task, &s);
     fit->residual[0] = 0;
     for (size_t i = 0; i < s.m; i++) fit->residual[0] += s.g[i * s.m + i];
-    for (size_t k = 0; k < s.rank; k++) fit->residual[k + 1] = fmax(fit->residual[k] - dot(s.q + k * s.m, s.y + k * s.m, s.m), 0);
+    for (size_t k = 0; k < s.rank; k++)
+        fit->residual[k + 1] = fmax(fit->residual[k] - fov_value_dot(s.q + k * s.m, s.y + k * s.m, s.m), 0);
 }

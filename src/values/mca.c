@@ -85,14 +85,10 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     tables t;
     fov_arena arena = {0};
     size_t bytes = carve_tables(&arena, w, &t), d = w->width;
-    *bound = fov_alloc(allocator, bytes);
-    double *mass = fov_alloc(allocator, fov_mul(d, sizeof(double) + sizeof(uint32_t)));
-    if (!*bound || !mass) {
-        fov_release(allocator, mass);
-        fov_release(allocator, *bound);
-        *bound = NULL;
-        return FOV_ERR_MEMORY;
-    }
+    void *scratch;
+    status = fov_value_blocks(allocator, bytes, fov_mul(d, sizeof(double) + sizeof(uint32_t)), bound, &scratch);
+    if (status) return status;
+    double *mass = scratch;
     arena = (fov_arena){*bound, 0, bytes, false};
     carve_tables(&arena, w, &t);
     for (size_t h = 0; h < w->heads; h++) bind_head(w, h, calibrated, mass, (uint32_t *)(mass + d), &t);
@@ -321,11 +317,9 @@ static void forward(const fov_values_run *run, const fov_values *v) {
              .alpha = run->setting->values[P_ALPHA],
              .padded = run->setting->values[P_LENGTH],
              .independent = run->setting->values[P_DRAWS] > 0};
-    for (size_t b = 0; b < v->texts; b++) {
-        size_t n = v->offsets[b + 1] - v->offsets[b];
-        if (n > j.longest) j.longest = n;
-    }
-    fov_values_size size = {j.tokens, v->texts, j.longest, w->width, w->heads, w->head_size, run->threads};
+    fov_values_size size = fov_value_size(run, v);
+    size.tokens = j.tokens; /* rows before the first text too */
+    j.longest = size.longest;
     fov_arena arena = {run->scratch, 0, SIZE_MAX, false};
     carve_plan(&arena, &size, &j.plan);
     arena = (fov_arena){(unsigned char *)run->bound, 0, SIZE_MAX, false};

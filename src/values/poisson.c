@@ -98,14 +98,10 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena arena = {0};
     fov_arena_take(&arena, 1, sizeof t);
     const size_t bytes = carve_tables(&arena, w, &t);
-    double *mass = fov_alloc(allocator, fov_mul(fov_add(w->width, w->head_size), sizeof *mass));
-    *bound = fov_alloc(allocator, bytes);
-    if (!*bound || !mass) {
-        fov_release(allocator, mass);
-        fov_release(allocator, *bound);
-        *bound = NULL;
-        return FOV_ERR_MEMORY;
-    }
+    void *scratch;
+    status = fov_value_blocks(allocator, bytes, fov_mul(fov_add(w->width, w->head_size), sizeof(double)), bound, &scratch);
+    if (status) return status;
+    double *mass = scratch;
     arena = (fov_arena){*bound, 0, bytes, false};
     tables *kept = fov_arena_take(&arena, 1, sizeof *kept);
     carve_tables(&arena, w, &t);
@@ -351,23 +347,13 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     const fov_value_weights *w = run->weights;
     job j = {.run = run, .v = v, .t = run->bound, .first = v->offsets[0], .stride = v->offsets[v->texts]};
     j.kappa = run->setting->values[P_KAPPA];
-    j.tokens = j.stride - j.first;
-    size_t longest = 0;
-    for (size_t b = 0; b < v->texts; b++) {
-        const size_t n = v->offsets[b + 1] - v->offsets[b];
-        if (n > longest) longest = n;
-    }
-    const fov_values_size size = {j.tokens, v->texts, longest, w->width, w->heads, w->head_size, run->threads};
+    const fov_values_size size = fov_value_size(run, v);
+    j.tokens = size.tokens;
     fov_arena arena = {run->scratch, 0, SIZE_MAX, false};
     carve_plan(&arena, &size, &j.plan);
     fov_value_distances(&j.t->center, v, w->width, run->threads, j.plan.distance);
     fov_parallel(run->threads, v->texts * w->heads, text_task, &j);
     account(&j);
-}
-
-static bool needs_profile(const fov_setting *setting) {
-    (void)setting;
-    return true;
 }
 
 const fov_values_row fov_values_poisson = {
@@ -380,7 +366,7 @@ const fov_values_row fov_values_poisson = {
              .params = params},
     .needs_energy = true,
     .f32_only = true,
-    .needs_profile = needs_profile,
+    .needs_profile = fov_setting_always,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,

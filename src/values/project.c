@@ -11,6 +11,30 @@ fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_se
                     setting->info->name);
 }
 
+fov_status fov_value_blocks(const fov_allocator *allocator, size_t bytes, size_t scratch_bytes, void **bound, void **scratch) {
+    *scratch = fov_alloc(allocator, scratch_bytes);
+    *bound = fov_alloc(allocator, bytes);
+    if (*bound && *scratch) return FOV_OK;
+    fov_release(allocator, *scratch);
+    fov_release(allocator, *bound);
+    *bound = *scratch = NULL;
+    return FOV_ERR_MEMORY;
+}
+
+fov_values_size fov_value_size(const fov_values_run *run, const fov_values *problem) {
+    const fov_value_weights *w = run->weights;
+    const size_t *offsets = problem->offsets;
+    fov_values_size size = {.tokens = offsets[problem->texts] - offsets[0],
+                            .texts = problem->texts,
+                            .width = w->width,
+                            .heads = w->heads,
+                            .head_size = w->head_size,
+                            .threads = run->threads};
+    for (size_t b = 0; b < problem->texts; b++)
+        if (offsets[b + 1] - offsets[b] > size.longest) size.longest = offsets[b + 1] - offsets[b];
+    return size;
+}
+
 void fov_value_mean(const fov_value_weights *w, size_t head, double *bias) {
     for (size_t c = 0; c < w->head_size; c++) {
         double sum = w->bias ? (double)w->bias[head * w->head_size + c] : 0;

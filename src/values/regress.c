@@ -128,21 +128,17 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     binding b;
     fov_arena scratch = {0};
     const size_t scratch_bytes = carve_binding(&scratch, w, t.top, &b);
-    scratch = (fov_arena){fov_alloc(allocator, scratch_bytes), 0, scratch_bytes, false};
-    *bound = fov_alloc(allocator, bytes);
-    if (!*bound || !scratch.block) {
-        fov_release(allocator, scratch.block);
-        fov_release(allocator, *bound);
-        *bound = NULL;
-        return FOV_ERR_MEMORY;
-    }
+    void *block;
+    status = fov_value_blocks(allocator, bytes, scratch_bytes, bound, &block);
+    if (status) return status;
+    scratch = (fov_arena){block, 0, scratch_bytes, false};
     carve_binding(&scratch, w, t.top, &b);
     arena = (fov_arena){*bound, 0, bytes, false};
     tables *kept = fov_arena_take(&arena, 1, sizeof *kept);
     carve_tables(&arena, w, &t);
     bind_heads(&t, w, kernels, &b);
     *kept = t;
-    fov_release(allocator, scratch.block);
+    fov_release(allocator, block);
     return FOV_OK;
 }
 
@@ -235,8 +231,8 @@ static void account(const job *j, size_t groups) {
 static void forward(const fov_values_run *run, const fov_values *v) {
     const fov_value_weights *w = run->weights;
     job j = {.run = run, .v = v, .t = run->bound, .first = v->offsets[0], .stride = v->offsets[v->texts]};
-    j.tokens = j.stride - j.first;
-    const fov_values_size size = {j.tokens, v->texts, 0, w->width, w->heads, w->head_size, run->threads};
+    const fov_values_size size = fov_value_size(run, v);
+    j.tokens = size.tokens;
     fov_arena arena = {run->scratch, 0, SIZE_MAX, false};
     carve_plan(&arena, &size, &j.plan);
     for (size_t l = 0; l <= j.t->levels; l++)
@@ -253,11 +249,6 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     account(&j, groups);
 }
 
-static bool needs_profile(const fov_setting *setting) {
-    (void)setting;
-    return true;
-}
-
 const fov_values_row fov_values_regress = {
     .info = {.name = "regress",
              .place = FOV_PLACE_VALUES,
@@ -267,7 +258,7 @@ const fov_values_row fov_values_regress = {
              .param_count = sizeof params / sizeof *params,
              .params = params},
     .needs_energy = true,
-    .needs_profile = needs_profile,
+    .needs_profile = fov_setting_always,
     .bind = bind,
     .workspace = workspace,
     .forward = forward,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/memory.h"
+#include "values/dot.h"
 
 typedef struct sweep {
     const fov_regress_fit *fit;
@@ -24,15 +25,6 @@ size_t fov_regress_fit_scratch(size_t d, size_t e, size_t top) {
     return fov_add(fov_mul(top, fov_add(d, 2 * e)), fov_mul(d, e + 2));
 }
 
-static double dot(const double *a, const double *b, size_t n) {
-    double sum[4] = {0}; /* four chains, so that they overlap */
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (size_t l = 0; l < 4; l++) sum[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return sum[0] + sum[1] + (sum[2] + sum[3]);
-}
-
 static void start(sweep *s, double *energy) {
     const double *c = s->fit->covariance, *w = s->fit->w;
     double trace = 0;
@@ -46,7 +38,7 @@ static void start(sweep *s, double *energy) {
             const double cij = c[i * s->d + j] + (i == j ? s->ridge : 0);
             for (size_t k = 0; k < s->e; k++) to[k] += cij * w[j * s->e + k];
         }
-        *energy += dot(to, w + i * s->e, s->e);
+        *energy += fov_value_dot(to, w + i * s->e, s->e);
         s->diagonal[i] = c[i * s->d + i] + s->ridge;
         s->least[i] = 1e-9 * s->diagonal[i];
     }
@@ -58,7 +50,7 @@ static size_t choose(const sweep *s) {
     double most = -1;
     for (size_t i = 0; i < s->d; i++) {
         if (!(s->diagonal[i] > s->least[i])) continue;
-        const double gain = dot(s->residual + i * s->e, s->residual + i * s->e, s->e) / s->diagonal[i];
+        const double gain = fov_value_dot(s->residual + i * s->e, s->residual + i * s->e, s->e) / s->diagonal[i];
         if (gain > most) {
             most = gain;
             best = i;
@@ -101,7 +93,7 @@ static double take(sweep *s, size_t k, size_t j) {
     }
     s->diagonal[j] = -1;
     s->fit->order[k] = (uint32_t)j;
-    return dot(z, z, s->e);
+    return fov_value_dot(z, z, s->e);
 }
 
 /* B = U_r^-1 Z_r from the last row up. */

@@ -215,9 +215,18 @@ static void check_causal(const fov_method_info *method) {
     drop(&m);
 }
 
+/* The matrices, and a workspace that serves all the runs of a gradient check. */
+typedef struct loss_of {
+    const matrices *m;
+    void *scratch;
+    size_t bytes;
+} loss_of;
+
 static double loss(void *context) {
-    const matrices *m = context;
-    forward(&m->p);
+    const loss_of *l = context;
+    const matrices *m = l->m;
+    fov_error error;
+    succeed(fov_attention_forward(&m->p, l->scratch, l->bytes, &error), &error);
     double sum = 0;
     for (size_t i = offsets[0] * m->width; i < m->rows * m->width; i++) sum += (double)m->dy[i] * (double)m->y[i];
     return sum;
@@ -241,12 +250,17 @@ static void check_gradients(const fov_method_info *method, bool masked, bool cau
     backward(&m);
     for (size_t i = 0; i < 3; i++) same(method->name, "gradient, four threads", got[i], kept[i], n);
     m.p.threads = 1;
-    const gradient_check check = {loss, &m, 1.0 / 32, 3e-4};
+    loss_of of_m = {.m = &m};
+    fov_error error;
+    succeed(fov_attention_workspace(&m.p, &of_m.bytes, &error), &error);
+    of_m.scratch = scratch_make(of_m.bytes);
+    const gradient_check check = {loss, &of_m, 1.0 / 32, 3e-4};
     for (size_t i = 0; i < 3 && !(method->flags & FOV_METHOD_RANDOM); i++) {
         char what[80];
         snprintf(what, sizeof what, "%s: d%c, masked %d, causal %d", method->name, "qkv"[i], masked, causal);
         gradient_check_run(&check, what, of[i] + first, got[i] + first, n - first);
     }
+    scratch_free(of_m.scratch, of_m.bytes);
     for (size_t i = 0; i < 3; i++) free(kept[i]);
     drop(&m);
 }

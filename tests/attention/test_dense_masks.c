@@ -15,6 +15,7 @@
 #include "attention/attention.h"
 #include "support/bf16.h"
 #include "support/random.h"
+#include "support/tiers.h"
 
 enum { TEXTS = 3, HEADS = 2, D = 6, WIDTH = HEADS * D, QUERIES = 870, KEYS = 1610 };
 static const size_t q_offsets[TEXTS + 1] = {0, 130, 843, QUERIES}, k_offsets[TEXTS + 1] = {0, 130, 930, KEYS};
@@ -136,10 +137,6 @@ static fov_attention_run run_of(const fov_kernels *kernels, size_t bytes, unsign
 }
 
 static const fov_attention_size size_3 = {800, TEXTS, KEYS, HEADS, D, 3, 0, 0, false};
-
-#define FOR_EACH_TIER(kernels)                                                                                                     \
-    for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \
-        for (const fov_kernels *kernels = fov_kernels_named(fov_kernels_names()[tier_]); kernels; kernels = NULL)
 
 static void test_forward(void **state) {
     (void)state;

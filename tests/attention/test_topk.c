@@ -1,31 +1,16 @@
 /* test_topk.c: top-k attention, forward, against a double reference on every tier, with ties, masks, causal order and positions. */
-#include "support/topk_problem.h"
-
-static const size_t ks[] = {1, 2, 7, 64, 1000};
-enum { KS = sizeof ks / sizeof *ks };
+#include "attention/topk_test.h"
 
 static plan plan_of(uint64_t seed, int mode) {
-    return (plan){.seed = seed, .mode = mode, .k = ks[seed % KS], .most = 150, .causal = seed & 1, .masked = seed >> 1 & 1};
+    return (plan){.seed = seed, .mode = mode, .k = topk_ks[seed % KS], .most = 150, .causal = seed & 1, .masked = seed >> 1 & 1};
 }
 
 static void test_reference(void **state) {
     (void)state;
-    FOR_EACH_TIER(kernels)
     for (int mode = 0; mode < MODES; mode++)
         for (uint64_t seed = 0; seed < 20; seed++) {
-            problem t;
-            plan how = plan_of(seed, mode);
-            problem_make(&t, &how);
-            run_forward(&t, kernels, 1);
-            check_outputs(&t);
-            float *y = block_of(t.y_floats, sizeof *y);
-            memcpy(y, t.y, t.y_floats * sizeof *y);
-            stored s = run_stored(&t, kernels, 1);
-            check_stored(&t, &s);
-            assert_memory_equal(t.y, y, t.y_floats * sizeof *y); /* the two ways make the same bits */
-            free(y);
-            stored_free(&s);
-            problem_free(&t);
+            const plan how = plan_of(seed, mode);
+            topk_check_reference(&how, 1);
         }
 }
 
@@ -71,59 +56,20 @@ static void test_all(void **state) {
     }
 }
 
-/* Same bits for every thread count, and for a text alone, in a workspace for longer ones. */
 static void test_bits_equal(void **state) {
     (void)state;
-    FOR_EACH_TIER(kernels)
     for (int mode = 0; mode < MODES; mode++) {
-        problem t;
         plan how = plan_of(40 + (uint64_t)mode, mode);
         how.real = true;
-        problem_make(&t, &how);
-        run_forward(&t, kernels, 1);
-        float *y = block_of(t.y_floats, sizeof *y);
-        memcpy(y, t.y, t.y_floats * sizeof *y);
-        run_forward(&t, kernels, 5);
-        assert_memory_equal(t.y, y, t.y_floats * sizeof *y);
-        for (size_t b = 0; b < t.texts; b++) {
-            problem one = t;
-            one.p.texts = 1;
-            one.p.q_offsets += b;
-            one.p.k_offsets += b;
-            one.p.y_offsets += b;
-            bench w = bench_make(&one, kernels, 2, 333, false);
-            reset_output(&one);
-            fov_attention_topk.forward(&w.run, &one.p);
-            bench_free(&w);
-            for (size_t o = t.y_offsets[b]; o < t.y_offsets[b + 1]; o++)
-                assert_memory_equal(t.y + o * t.p.ldy, y + o * t.p.ldy, t.p.heads * t.p.head_size * sizeof *y);
-        }
-        free(y);
-        problem_free(&t);
+        topk_check_bits(&how);
     }
 }
 
-/* What a query may not see does not matter, not even when it is NaN; a NaN it sees makes its head NaN. */
 static void test_unseen(void **state) {
     (void)state;
-    FOR_EACH_TIER(kernels)
     for (uint64_t seed = 60; seed < 70; seed++) {
-        problem t;
-        plan how = {.seed = seed, .k = 9, .most = 80, .causal = seed & 1, .masked = !(seed & 1)};
-        problem_make(&t, &how);
-        run_forward(&t, kernels, 1);
-        float *y = block_of(t.y_floats, sizeof *y);
-        memcpy(y, t.y, t.y_floats * sizeof *y);
-        size_t b = t.texts - 1, last = t.k_offsets[b + 1] - 1, d = t.p.heads * t.p.head_size;
-        for (size_t i = 0; i < t.k_offsets[t.texts]; i++)
-            for (size_t c = 0; c < d && (how.masked ? !t.mask[i] && i >= t.k_offsets[0] : i == last); c++)
-                t.k[i * t.p.ldk + c] = t.v[i * t.p.ldv + c] = seed & 2 ? NAN : -NAN;
-        run_forward(&t, kernels, 1);
-        for (size_t o = t.y_offsets[0]; o < t.y_offsets[t.texts] - how.causal; o++)
-            assert_memory_equal(t.y + o * t.p.ldy, y + o * t.p.ldy, d * sizeof *y);
-        for (size_t c = 0; how.causal && c < d; c++) assert_true(isnan(t.y[last * t.p.ldy + c]));
-        free(y);
-        problem_free(&t);
+        const plan how = {.seed = seed, .k = 9, .most = 80, .causal = seed & 1, .masked = !(seed & 1)};
+        topk_check_unseen(&how, seed & 2 ? NAN : -NAN);
     }
 }
 

@@ -14,6 +14,7 @@
 
 #include "feedforward/feedforward.h"
 #include "support/random.h"
+#include "support/tiers.h"
 
 enum { GUARD = 64 };
 
@@ -148,14 +149,6 @@ static void check_layer(const layer *t, size_t k) {
     free(s);
     free(kept);
 }
-
-static const fov_kernels *tier(size_t i) {
-    return fov_kernels_names()[i] ? fov_kernels_named(fov_kernels_names()[i]) : NULL;
-}
-
-#define FOR_EACH_TIER(kernels)                                                                                                     \
-    for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \
-        for (const fov_kernels *kernels = tier(tier_); kernels; kernels = NULL)
 
 static void test_reference(void **state) {
     (void)state;

@@ -24,6 +24,7 @@
 #include <string.h>
 
 #include "kernels/kernels.h"
+#include "support/tiers.h"
 
 static uint64_t test_state = 88172645463325252u;
 
@@ -140,15 +141,6 @@ static inline void errors_check(const errors *e, const char *what) {
     if (!(e->ours <= bound)) fail_msg("%s: error %g, plain loop %g, largest %g", what, e->ours, e->plain, e->largest);
 }
 
-/* The i-th tier that runs here, or NULL past the last. */
-static inline const fov_kernels *test_tier(size_t i) {
-    for (const char *const *name = fov_kernels_names(); *name; name++) {
-        const fov_kernels *k = fov_kernels_named(*name);
-        if (k && i-- == 0) return k;
-    }
-    return NULL;
-}
-
-#define FOR_TIERS(k) for (size_t tier_ = 0; (k = test_tier(tier_)) != NULL; tier_++)
+#define FOR_TIERS(k) for (size_t tier_ = 0; (k = tier_number(tier_)) != NULL; tier_++)
 
 #endif

@@ -32,21 +32,21 @@ static void check(const fov_kernels *k, size_t n, size_t shift, size_t from) {
 static void test_exact(void **state) {
     (void)state;
     const size_t sizes[] = {0, 1, 2, 3, 7, 64, MOST};
-    for (size_t tier = 0; test_tier(tier); tier++)
+    for (size_t tier = 0; tier_number(tier); tier++)
         for (size_t shift = 0; shift < 2; shift++) {
             fill(22, shift);
             for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-                for (size_t from = 0; from <= FOV_GRAM_ROWS; from += FOV_GRAM_ROWS) check(test_tier(tier), sizes[s], shift, from);
+                for (size_t from = 0; from <= FOV_GRAM_ROWS; from += FOV_GRAM_ROWS) check(tier_number(tier), sizes[s], shift, from);
         }
 }
 
 /* A NaN reaches the sums of its feature and no other. */
 static void test_nan(void **state) {
     (void)state;
-    for (size_t tier = 0; test_tier(tier); tier++) {
+    for (size_t tier = 0; tier_number(tier); tier++) {
         fill(10, 0);
         a[5 * FOV_GRAM_PANEL + 3] = NAN;
-        test_tier(tier)->gram(a, b, MOST, out);
+        tier_number(tier)->gram(a, b, MOST, out);
         for (size_t i = 0; i < SUMS; i++) assert_true(isnan(out[i]) == (i / FOV_GRAM_PANEL == 3));
     }
 }

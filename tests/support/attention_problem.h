@@ -25,6 +25,7 @@
 
 #include "attention/attention.h"
 #include "support/blocks.h"
+#include "support/tiers.h"
 
 enum { PROBLEM_TEXTS = 6 };
 
@@ -37,16 +38,6 @@ static inline void check_near(double got, double want, double tolerance, const c
         fail_msg("%s of text %zu, head %zu, number %zu: %.9g, not %.9g (tolerance %.3g)", what, text, head, at, got, want,
                  tolerance);
 }
-
-static inline const fov_kernels *tier_number(size_t i) {
-    const char *name = fov_kernels_names()[i];
-    return name ? fov_kernels_named(name) : NULL;
-}
-
-/* for every tier of this build that runs here */
-#define FOR_EACH_TIER(kernels)                                                                                                     \
-    for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \
-        for (const fov_kernels *kernels = tier_number(tier_); kernels; kernels = NULL)
 
 static inline test_rng rng_of(uint64_t seed) {
     test_rng rng = {seed * 2 + 1};

@@ -19,12 +19,26 @@
 
 #include "attention/attention.h"
 #include "support/random.h"
+#include "support/tiers.h"
 
 enum { TEXTS = 4, GUARD = 64 };
 enum { PLAIN, IN_PLACE, FEW_QUERIES, LISTED, POSITIONS, MODES };
 
 static const float canary = -12345.75f;
 static const double unit = 0x1p-24; /* rounding of one f32 operation */
+
+typedef struct ranked {
+    double score;
+    size_t key;
+} ranked;
+
+/* Of a line of the reference, once it is made: the keys that are kept, the best first, with their weight; how far an f32 weight may
+ * be off. */
+typedef struct kept_line {
+    ranked *best;
+    size_t count;
+    double slack;
+} kept_line;
 
 typedef struct problem {
     fov_attention p;
@@ -35,6 +49,8 @@ typedef struct problem {
     float *q, *k, *v, *y;
     size_t q_floats, k_floats, y_floats;
     fov_setting setting;
+    kept_line *kept; /* [heads][queries] text by text; inputs must not change once one is made */
+    size_t lines;
 } problem;
 
 static inline void *block_of(size_t count, size_t size) {
@@ -133,10 +149,13 @@ static inline void problem_make(problem *t, const plan *how) {
     char text[40];
     snprintf(text, sizeof text, "topk:k=%zu,scores=%s", how->k, how->scores ? how->scores : "f32");
     t->setting = setting_of(text);
+    t->lines = p->heads * (t->q_offsets[t->texts] - t->q_offsets[0]);
+    t->kept = block_of(t->lines, sizeof *t->kept);
 }
 
 static inline void problem_free(problem *t) {
-    void *blocks[] = {t->q, t->k, t->v, t->y, t->y_query, t->position, t->mask};
+    for (size_t i = 0; i < t->lines; i++) free(t->kept[i].best);
+    void *blocks[] = {t->q, t->k, t->v, t->y, t->y_query, t->position, t->mask, t->kept};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) free(blocks[i]);
 }
 
@@ -224,15 +243,10 @@ static inline void stored_free(stored *s) {
 
 /* ---- the reference ---- */
 
-typedef struct ranked {
-    double score;
-    size_t key;
-} ranked;
-
 typedef struct line {
     double *score, *weight; /* [keys]; weight 0 where not kept */
     double slack, gap;      /* relative error of an f32 weight; k-th score less the next */
-    ranked *order;          /* [keys] */
+    ranked *order;          /* [keys], of which the k best and the next hold something */
     size_t keys;
 } line;
 
@@ -263,6 +277,14 @@ static inline bool seen(const problem *t, size_t text, size_t query, size_t key)
     return key + queries <= query + keys;
 }
 
+/* One more, of a later key, among the `most` best in order. */
+static inline void rank_one(ranked *order, size_t *count, size_t most, ranked one) {
+    if (*count == most && order[most - 1].score >= one.score) return;
+    size_t i = *count < most ? (*count)++ : most - 1;
+    for (; i && order[i - 1].score < one.score; i--) order[i] = order[i - 1];
+    order[i] = one;
+}
+
 /* The k best of the seen keys, by score and then the lower key; their softmax. */
 static inline void reference_line(const problem *t, size_t text, size_t head, size_t query, line *l) {
     const fov_attention *p = &t->p;
@@ -270,20 +292,26 @@ static inline void reference_line(const problem *t, size_t text, size_t head, si
     const float *q = t->q + (t->q_offsets[text] + query) * p->ldq + head * d;
     double largest = 0, sum = 0;
     l->keys = t->k_offsets[text + 1] - t->k_offsets[text];
+    size_t count = 0;
+    const bool few = k < 100 && k < l->keys;
     for (size_t j = 0; j < l->keys; j++) {
         const float *row = p->k + (t->k_offsets[text] + j) * p->ldk + head * d;
-        double size = 0;
+        double score = 0, size = 0;
         l->score[j] = l->weight[j] = 0;
-        for (size_t c = 0; c < d && seen(t, text, query, j); c++) {
-            l->score[j] += (double)q[c] * (double)row[c];
-            size += fabs((double)q[c] * (double)row[c]);
+        if (!seen(t, text, query, j)) continue;
+        for (size_t c = 0; c < d; c++) {
+            const double product = (double)q[c] * (double)row[c];
+            score += product;
+            size += fabs(product);
         }
+        l->score[j] = score;
         largest = fmax(largest, size * (double)p->scale);
+        if (few)
+            rank_one(l->order, &count, k + 1, (ranked){score, j});
+        else
+            l->order[count++] = (ranked){score, j};
     }
-    size_t count = 0;
-    for (size_t j = 0; j < l->keys; j++)
-        if (seen(t, text, query, j)) l->order[count++] = (ranked){l->score[j], j};
-    qsort(l->order, count, sizeof *l->order, compare_ranked);
+    if (!few) qsort(l->order, count, sizeof *l->order, compare_ranked);
     l->gap = count > k ? l->order[k - 1].score - l->order[k].score : INFINITY;
     for (size_t n = 0; n < k && n < count; n++)
         sum += l->weight[l->order[n].key] = exp((l->order[n].score - l->order[0].score) * (double)p->scale);
@@ -296,31 +324,42 @@ static inline void check_near(double got, double want, double tolerance, const c
         fail_msg("%s of text %zu, head %zu, row %zu: %.9g, not %.9g (tolerance %.3g)", what, text, head, row, got, want, tolerance);
 }
 
-static inline void check_output(const problem *t, size_t text, size_t head, size_t o, const line *l) {
+/* The same line, kept: runs on several tiers are compared with it. */
+static inline const kept_line *kept_of(const problem *t, size_t text, size_t head, size_t query) {
+    const size_t queries = t->q_offsets[text + 1] - t->q_offsets[text];
+    kept_line *one = t->kept + t->p.heads * (t->q_offsets[text] - t->q_offsets[0]) + head * queries + query;
+    if (one->best) return one;
+    line l = line_make(t);
+    reference_line(t, text, head, query, &l);
+    for (size_t j = 0; j < l.keys; j++) one->count += l.weight[j] > 0;
+    one->best = block_of(one->count, sizeof *one->best);
+    for (size_t i = 0; i < one->count; i++) one->best[i] = (ranked){l.weight[l.order[i].key], l.order[i].key};
+    one->slack = l.slack;
+    line_free(&l);
+    return one;
+}
+
+static inline void check_output(const problem *t, size_t text, size_t head, size_t o, const kept_line *l) {
     const fov_attention *p = &t->p;
+    const size_t keys = t->k_offsets[text + 1] - t->k_offsets[text];
     for (size_t c = 0; c < p->head_size; c++) {
         double y = 0, size = 0;
-        for (size_t j = 0; j < l->keys; j++) {
-            if (l->weight[j] == 0) continue;
-            double v = (double)t->v[(t->k_offsets[text] + j) * p->ldv + head * p->head_size + c];
-            y += l->weight[j] * v;
-            size += l->weight[j] * fabs(v);
+        for (size_t j = 0; j < l->count; j++) {
+            double v = (double)t->v[(t->k_offsets[text] + l->best[j].key) * p->ldv + head * p->head_size + c];
+            y += l->best[j].score * v;
+            size += l->best[j].score * fabs(v);
         }
         double got = (double)t->y[o * p->ldy + head * p->head_size + c];
-        check_near(got, y, size * (l->slack + unit * (double)l->keys), "y", text, head, o);
+        check_near(got, y, size * (l->slack + unit * (double)keys), "y", text, head, o);
     }
 }
 
 static inline void check_outputs(const problem *t) {
     const fov_attention *p = &t->p;
-    line l = line_make(t);
     for (size_t b = 0; b < p->texts; b++)
         for (size_t h = 0; h < p->heads; h++)
-            for (size_t o = t->y_offsets[b]; o < t->y_offsets[b + 1]; o++) {
-                reference_line(t, b, h, p->y_query ? p->y_query[o] : o - t->y_offsets[b], &l);
-                check_output(t, b, h, o, &l);
-            }
-    line_free(&l);
+            for (size_t o = t->y_offsets[b]; o < t->y_offsets[b + 1]; o++)
+                check_output(t, b, h, o, kept_of(t, b, h, p->y_query ? p->y_query[o] : o - t->y_offsets[b]));
     for (size_t i = 0; i < t->y_floats; i++) {
         if (i / p->ldy >= t->y_offsets[0] && i % p->ldy < p->heads * p->head_size) continue;
         if (!(p->q == t->y ? isnan(t->y[i]) : t->y[i] == canary)) fail_msg("float %zu is outside every output, but was written", i);
@@ -329,18 +368,20 @@ static inline void check_outputs(const problem *t) {
 
 static inline void check_stored(const problem *t, const stored *s) {
     const fov_attention *p = &t->p;
-    line l = line_make(t);
-    double *most = block_of(t->longest, sizeof *most), *energy = block_of(t->longest, sizeof *energy);
+    double *most = block_of(t->longest, sizeof *most), *energy = block_of(t->longest, sizeof *energy),
+           *want = block_of(t->longest, sizeof *want);
     for (size_t b = 0; b < p->texts; b++)
         for (size_t h = 0; h < p->heads; h++) {
             size_t keys = t->k_offsets[b + 1] - t->k_offsets[b], queries = t->q_offsets[b + 1] - t->q_offsets[b];
             const float *a = s->weights + p->heads * t->starts[b] + h * queries * keys;
             for (size_t j = 0; j < keys; j++) most[j] = energy[j] = 0;
             for (size_t i = 0; i < queries; i++) {
-                reference_line(t, b, h, i, &l);
+                const kept_line *l = kept_of(t, b, h, i);
+                memset(want, 0, keys * sizeof *want);
+                for (size_t n = 0; n < l->count; n++) want[l->best[n].key] = l->best[n].score;
                 for (size_t j = 0; j < keys; j++) {
                     double got = (double)a[i * keys + j];
-                    check_near(got, l.weight[j], l.weight[j] * l.slack, "weight", b, h, i); /* 0 where not kept */
+                    check_near(got, want[j], want[j] * l->slack, "weight", b, h, i); /* 0 where not kept */
                     most[j] = fmax(most[j], got);
                     energy[j] += got * got;
                 }
@@ -351,17 +392,9 @@ static inline void check_stored(const problem *t, const stored *s) {
                 check_near((double)s->col_energy[at], energy[j], energy[j] * unit * (double)(queries + 2), "col_energy", b, h, j);
             }
         }
-    line_free(&l);
     free(most);
     free(energy);
+    free(want);
 }
-
-static inline const fov_kernels *tier(size_t i) {
-    return fov_kernels_names()[i] ? fov_kernels_named(fov_kernels_names()[i]) : NULL;
-}
-
-#define FOR_EACH_TIER(kernels)                                                                                                     \
-    for (size_t tier_ = 0; fov_kernels_names()[tier_]; tier_++)                                                                    \
-        for (const fov_kernels *kernels = tier(tier_); kernels; kernels = NULL)
 
 #endif

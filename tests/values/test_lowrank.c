@@ -2,7 +2,6 @@
  */
 #include "values/values_test.h"
 
-enum { N = 40 };
 static vt_case t;
 static double g[VT_HE][VT_HE]; /* W^T C W */
 
@@ -108,23 +107,7 @@ static void test_degenerate(void **state) {
     }
 }
 
-typedef struct batch {
-    float x[N * VT_D], v[N * VT_HE], energy[VT_H * N], work[N];
-    size_t offsets[4], q_offsets[4];
-    uint64_t hashes[3];
-    fov_values values;
-} batch;
-static batch q;
-
-static void make_batch(void) {
-    vt_inputs(&t, q.x, N);
-    for (size_t i = 0; i < VT_H * N; i++) q.energy[i] = (float)pow(10, -3 * (double)(test_bits(&t.rng) >> 11) * 0x1p-53);
-    const size_t offsets[] = {0, 17, 18, N};
-    memcpy(q.offsets, offsets, sizeof offsets);
-    for (size_t i = 0; i < 3; i++) q.hashes[i] = i + 1;
-    q.values = (fov_values){.texts = 3, .offsets = q.offsets, .hashes = q.hashes, .x = q.x, .v = q.v, .col_energy = q.energy};
-    q.values.work = q.work;
-}
+static vt_batch q;
 
 static double cost_of(size_t l) {
     if (l == VT_LEVELS) return 1;
@@ -182,20 +165,20 @@ static void test_formula(void **state) {
     (void)state;
     const double lambdas[] = {.01, .1, .5};
     vt_make(&t, 12);
-    make_batch();
+    vt_batch_make(&t, &q);
     const size_t counted[] = {0, 17, 18, 19}; /* the last text: one query row of 22 */
     memcpy(q.q_offsets, counted, sizeof counted);
     q.values.q_offsets = q.q_offsets;
     size_t chosen[VT_LEVELS + 1] = {0};
     for (size_t m = 0; m < 3; m++) {
         char method[40];
-        double exact_cost = VT_D * VT_HE, cost = N * VT_D;
+        double exact_cost = VT_D * VT_HE, cost = VT_N * VT_D;
         snprintf(method, sizeof method, "lowrank:lambda=%g", lambdas[m]);
         vt_bound b = vt_bind(&t, method);
         const double done = vt_run(&t, &b, &q.values, 2);
-        for (size_t j = 0; j < N; j++) {
+        for (size_t j = 0; j < VT_N; j++) {
             double energy = 0, margin, out[VT_HE], size[VT_HE];
-            for (size_t h = 0; h < VT_H; h++) energy += (double)q.energy[h * N + j] * (j >= 18 ? 22 : 1) / VT_H;
+            for (size_t h = 0; h < VT_H; h++) energy += (double)q.energy[h * VT_N + j] * (j >= 18 ? 22 : 1) / VT_H;
             const size_t l = best_level(j, energy, lambdas[m], &margin);
             assert_true(margin > 1e-5); /* no tie in f32: the seed is chosen so */
             chosen[l]++;
@@ -215,21 +198,9 @@ static void test_formula(void **state) {
     free(t.packed);
 }
 
-/* lambda = 0 is the dense projection, bit for bit. */
 static void test_exact_limit(void **state) {
     (void)state;
-    static float exact[N * VT_HE];
-    vt_make(&t, 13);
-    make_batch();
-    vt_bound dense = vt_bind(&t, "exact"), lowrank = vt_bind(&t, "lowrank:lambda=0");
-    fov_values v = q.values;
-    v.v = exact;
-    vt_run(&t, &dense, &v, 1);
-    vt_run(&t, &lowrank, &q.values, 1);
-    assert_memory_equal(exact, q.v, sizeof exact);
-    vt_release(&lowrank);
-    vt_release(&dense);
-    free(t.packed);
+    vt_check_exact(&t, &q, 13, "lowrank:lambda=0");
 }
 
 /* The certificate: over inputs of the calibrated distribution, the mean of ||(x - mu) W (1 - V^T V)||^2 is the error of the
@@ -267,35 +238,17 @@ static void test_certificate(void **state) {
 static void test_reproducible(void **state) {
     (void)state;
     vt_make(&t, 15);
-    make_batch();
+    vt_batch_make(&t, &q);
     vt_bound b = vt_bind(&t, "lowrank:lambda=.1");
     vt_check_reproducible(&t, &b, &q.values);
     vt_release(&b);
     free(t.packed);
 }
 
-/* A NaN, in the input or in the importance, is computed densely and stays in its row. */
 static void test_nan(void **state) {
     (void)state;
-    static float clean[N * VT_HE];
-    vt_make(&t, 16);
-    make_batch();
-    vt_bound b = vt_bind(&t, "lowrank:lambda=.1");
-    vt_run(&t, &b, &q.values, 1);
-    memcpy(clean, q.v, sizeof clean);
-    q.x[5 * VT_D + 11] = NAN;
-    q.energy[N + 9] = NAN;
-    vt_run(&t, &b, &q.values, 1);
-    for (size_t j = 0; j < N; j++)
-        for (size_t i = 0; i < VT_HE; i++) {
-            const float now = q.v[j * VT_HE + i];
-            if (j == 5) assert_true(isnan(now));
-            if (j != 5 && j != 9) assert_true(now == clean[j * VT_HE + i]);
-            if (j == 9) assert_true(isfinite(now));
-        }
+    vt_check_nan(&t, &q, 16, "lowrank:lambda=.1");
     assert_true(q.work[5] == 1 && q.work[9] == 1);
-    vt_release(&b);
-    free(t.packed);
 }
 
 /* A profile without the part, and none at all. */

@@ -4,7 +4,6 @@
 
 #include "foveate/attention.h"
 
-enum { N = 40 };
 static vt_case t;
 
 /* Solve a x = b in place, n right sides, by Gaussian elimination with pivoting. */
@@ -131,23 +130,7 @@ static void test_degenerate(void **state) {
     for (size_t k = 0; k < 20; k++) assert_true(order[k] < D);
 }
 
-typedef struct batch {
-    float x[N * VT_D], v[N * VT_HE], energy[VT_H * N], work[N];
-    size_t offsets[4], q_offsets[4];
-    uint64_t hashes[3];
-    fov_values values;
-} batch;
-static batch q;
-
-static void make_batch(void) {
-    vt_inputs(&t, q.x, N);
-    for (size_t i = 0; i < VT_H * N; i++) q.energy[i] = (float)pow(10, -3 * (double)(test_bits(&t.rng) >> 11) * 0x1p-53);
-    const size_t offsets[] = {0, 17, 18, N};
-    memcpy(q.offsets, offsets, sizeof offsets);
-    for (size_t i = 0; i < 3; i++) q.hashes[i] = i + 1;
-    q.values = (fov_values){.texts = 3, .offsets = q.offsets, .hashes = q.hashes, .x = q.x, .v = q.v, .col_energy = q.energy};
-    q.values.work = q.work;
-}
+static vt_batch q;
 
 /* Loss of every level and the dense one, by the formula; the best and how far the second is behind. */
 static size_t best_level(size_t head, size_t j, double energy, double lambda, double *margin) {
@@ -174,21 +157,21 @@ static void test_formula(void **state) {
     (void)state;
     const double lambdas[] = {.01, .1, .5};
     vt_make(&t, 4);
-    make_batch();
+    vt_batch_make(&t, &q);
     const size_t counted[] = {0, 17, 18, 19}; /* the last text: one query row of 22 */
     memcpy(q.q_offsets, counted, sizeof counted);
     q.values.q_offsets = q.q_offsets;
     for (size_t m = 0; m < 3; m++) {
         char method[40];
         size_t unlike = 0, chosen[VT_LEVELS + 1] = {0};
-        double features = 0, work[N] = {0};
+        double features = 0, work[VT_N] = {0};
         snprintf(method, sizeof method, "regress:lambda=%g", lambdas[m]);
         vt_bound b = vt_bind(&t, method);
         const double done = vt_run(&t, &b, &q.values, 2);
         for (size_t h = 0; h < VT_H; h++)
-            for (size_t j = 0; j < N; j++) {
+            for (size_t j = 0; j < VT_N; j++) {
                 double margin;
-                const size_t l = best_level(h, j, (double)q.energy[h * N + j] * (j >= 18 ? 22 : 1), lambdas[m], &margin);
+                const size_t l = best_level(h, j, (double)q.energy[h * VT_N + j] * (j >= 18 ? 22 : 1), lambdas[m], &margin);
                 if (margin < 1e-5) unlike++; /* too near a tie for f32 */
                 const size_t r = l < VT_LEVELS ? t.level[l] : VT_D;
                 chosen[l]++;
@@ -212,8 +195,8 @@ static void test_formula(void **state) {
                 }
             }
         assert_int_equal(unlike, 0); /* the seed is chosen so */
-        assert_true(done == features * VT_E + N * VT_D);
-        for (size_t j = 0; j < N; j++) assert_true(fabs((double)q.work[j] - work[j]) < 1e-6);
+        assert_true(done == features * VT_E + VT_N * VT_D);
+        for (size_t j = 0; j < VT_N; j++) assert_true(fabs((double)q.work[j] - work[j]) < 1e-6);
         size_t used = 0;
         for (size_t l = 0; l <= VT_LEVELS; l++) used += chosen[l] > 0;
         assert_true(used >= 3); /* the formula had something to decide */
@@ -222,21 +205,9 @@ static void test_formula(void **state) {
     free(t.packed);
 }
 
-/* lambda = 0 is the dense projection, bit for bit. */
 static void test_exact_limit(void **state) {
     (void)state;
-    static float exact[N * VT_HE];
-    vt_make(&t, 5);
-    make_batch();
-    vt_bound dense = vt_bind(&t, "exact"), regress = vt_bind(&t, "regress:lambda=0");
-    fov_values v = q.values;
-    v.v = exact;
-    vt_run(&t, &dense, &v, 1);
-    vt_run(&t, &regress, &q.values, 1);
-    assert_memory_equal(exact, q.v, sizeof exact);
-    vt_release(&regress);
-    vt_release(&dense);
-    free(t.packed);
+    vt_check_exact(&t, &q, 5, "regress:lambda=0");
 }
 
 /* The certificate: over inputs of the calibrated distribution, the mean of ||x W - x B||^2 is the error of the profile. 4000 inputs
@@ -269,34 +240,16 @@ static void test_certificate(void **state) {
 static void test_reproducible(void **state) {
     (void)state;
     vt_make(&t, 7);
-    make_batch();
+    vt_batch_make(&t, &q);
     vt_bound b = vt_bind(&t, "regress:lambda=.1");
     vt_check_reproducible(&t, &b, &q.values);
     vt_release(&b);
     free(t.packed);
 }
 
-/* A NaN, in the input or in the importance, is computed densely and stays in its row. */
 static void test_nan(void **state) {
     (void)state;
-    static float clean[N * VT_HE];
-    vt_make(&t, 8);
-    make_batch();
-    vt_bound b = vt_bind(&t, "regress:lambda=.1");
-    vt_run(&t, &b, &q.values, 1);
-    memcpy(clean, q.v, sizeof clean);
-    q.x[5 * VT_D + 11] = NAN;
-    q.energy[N + 9] = NAN;
-    vt_run(&t, &b, &q.values, 1);
-    for (size_t j = 0; j < N; j++)
-        for (size_t i = 0; i < VT_HE; i++) {
-            const float now = q.v[j * VT_HE + i];
-            if (j == 5) assert_true(isnan(now));
-            if (j != 5 && j != 9) assert_true(now == clean[j * VT_HE + i]);
-            if (j == 9) assert_true(isfinite(now));
-        }
-    vt_release(&b);
-    free(t.packed);
+    vt_check_nan(&t, &q, 8, "regress:lambda=.1");
 }
 
 static void test_refusals(void **state) {

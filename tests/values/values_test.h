@@ -227,4 +227,63 @@ static inline void vt_check_reproducible(const vt_case *t, const vt_bound *b, co
     free(all);
 }
 
+/* ---- three texts, importance over three decades ---- */
+
+enum { VT_N = 40 };
+
+typedef struct vt_batch {
+    float x[VT_N * VT_D], v[VT_N * VT_HE], energy[VT_H * VT_N], work[VT_N];
+    size_t offsets[4], q_offsets[4];
+    uint64_t hashes[3];
+    fov_values values;
+} vt_batch;
+
+static inline void vt_batch_make(vt_case *t, vt_batch *q) {
+    vt_inputs(t, q->x, VT_N);
+    for (size_t i = 0; i < VT_H * VT_N; i++) q->energy[i] = (float)pow(10, -3 * (double)(test_bits(&t->rng) >> 11) * 0x1p-53);
+    const size_t offsets[] = {0, 17, 18, VT_N};
+    memcpy(q->offsets, offsets, sizeof offsets);
+    for (size_t i = 0; i < 3; i++) q->hashes[i] = i + 1;
+    q->values = (fov_values){
+        .texts = 3, .offsets = q->offsets, .hashes = q->hashes, .x = q->x, .v = q->v, .col_energy = q->energy, .work = q->work};
+}
+
+/* What is the dense projection, bit for bit. */
+static inline void vt_check_exact(vt_case *t, vt_batch *q, uint64_t seed, const char *method) {
+    static float exact[VT_N * VT_HE];
+    vt_make(t, seed);
+    vt_batch_make(t, q);
+    vt_bound dense = vt_bind(t, "exact"), b = vt_bind(t, method);
+    fov_values v = q->values;
+    v.v = exact;
+    vt_run(t, &dense, &v, 1);
+    vt_run(t, &b, &q->values, 1);
+    assert_memory_equal(exact, q->v, sizeof exact);
+    vt_release(&b);
+    vt_release(&dense);
+    free(t->packed);
+}
+
+/* A NaN, in the input or in the importance, is computed densely and stays in its row. */
+static inline void vt_check_nan(vt_case *t, vt_batch *q, uint64_t seed, const char *method) {
+    static float clean[VT_N * VT_HE];
+    vt_make(t, seed);
+    vt_batch_make(t, q);
+    vt_bound b = vt_bind(t, method);
+    vt_run(t, &b, &q->values, 1);
+    memcpy(clean, q->v, sizeof clean);
+    q->x[5 * VT_D + 11] = NAN;
+    q->energy[VT_N + 9] = NAN;
+    vt_run(t, &b, &q->values, 1);
+    for (size_t j = 0; j < VT_N; j++)
+        for (size_t i = 0; i < VT_HE; i++) {
+            const float now = q->v[j * VT_HE + i];
+            if (j == 5) assert_true(isnan(now));
+            if (j != 5 && j != 9) assert_true(now == clean[j * VT_HE + i]);
+            if (j == 9) assert_true(isfinite(now));
+        }
+    vt_release(&b);
+    free(t->packed);
+}
+
 #endif

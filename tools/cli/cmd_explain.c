@@ -42,11 +42,6 @@ static double over_tokens(const fov_explanation *x, const float *rows, size_t la
     return sum / (double)x->tokens;
 }
 
-static const char *token_of(const job *j, int32_t id) {
-    const char *token = fov_model_token(j->engine.model, id);
-    return token ? token : "";
-}
-
 /* A vocabulary comes from outside: its control characters must not drive the terminal. */
 static void print_piece(const char *text) {
     output_cell(stdout, text, strlen(text), strlen(text));
@@ -85,7 +80,7 @@ static void print_bars(const job *j, const fov_explanation *x) {
         double importance = over_layers(x, x->importance, t);
         int length = most > 0 ? (int)(importance / most * (sizeof bar - 1) + .5) : 0;
         printf("    %6.4f %6.3f  %-20.*s  ", importance, over_layers(x, x->work, t), length, bar);
-        print_piece(token_of(j, x->ids[t]));
+        print_piece(engine_piece(&j->engine, x->ids[t]));
         putchar('\n');
     }
     putchar('\n');
@@ -106,7 +101,7 @@ static void print_layers(const job *j, const fov_explanation *x) {
         for (size_t t = 1; t < x->tokens; t++)
             if (x->importance[l * x->tokens + t] > x->importance[l * x->tokens + best]) best = t;
         printf("%5zu  %15.4f  ", l + 1, over_tokens(x, x->importance, l));
-        print_column(token_of(j, x->ids[best]), 14);
+        print_column(engine_piece(&j->engine, x->ids[best]), 14);
         printf(" %8.4f  %9.4f\n", (double)x->importance[l * x->tokens + best], over_tokens(x, x->work, l));
     }
 }
@@ -141,7 +136,7 @@ static json_t *pack(const job *j, const fov_explanation *x) {
     json_t *ids = json_array(), *pieces = json_array(), *logits = json_array();
     for (size_t t = 0; t < x->tokens; t++) {
         json_array_append_new(ids, json_integer(x->ids[t]));
-        json_array_append_new(pieces, json_text(token_of(j, x->ids[t])));
+        json_array_append_new(pieces, json_text(engine_piece(&j->engine, x->ids[t])));
     }
     for (size_t i = 0; x->logits && i < j->engine.info->labels; i++)
         json_array_append_new(logits, json_number((double)x->logits[i]));
@@ -174,8 +169,7 @@ static int visit(void *context, const fov_text *text, size_t index) {
 static int run(void *given) {
     const settings *s = given;
     job j = {.settings = s, .out = {.file = stdout, .slot = -1}};
-    int code = engine_load(&j.engine, &s->shared);
-    if (!code) code = engine_session(&j.engine, &s->shared, NULL);
+    int code = engine_open(&j.engine, &s->shared);
     if (!code) code = texts_visit(&s->shared, 1, visit, &j);
     engine_close(&j.engine);
     return code;

@@ -30,9 +30,8 @@ static int write_jsonl(job *j, size_t masks) {
         json_t *list = json_array();
         for (size_t i = 0; i < top; i++) {
             const fov_candidate *c = &j->candidates[m * top + i];
-            const char *token = fov_model_token(j->engine.model, c->id);
-            json_array_append_new(list, json_pack("{s:o, s:i, s:o}", "token", json_text(token ? token : ""), "id", (int)c->id,
-                                                  "probability", json_number((double)c->probability)));
+            json_array_append_new(list, json_pack("{s:o, s:i, s:o}", "token", json_text(engine_piece(&j->engine, c->id)), "id",
+                                                  (int)c->id, "probability", json_number((double)c->probability)));
         }
         json_array_append_new(all, list);
     }
@@ -50,11 +49,11 @@ static int visit(void *context, const fov_text *text, size_t index) {
         if (!tsv && (m || index)) putchar('\n');
         for (size_t i = 0; i < top; i++) {
             const fov_candidate *c = &j->candidates[m * top + i];
-            const char *token = fov_model_token(j->engine.model, c->id);
             if (tsv)
-                printf("%zu\t%zu\t%.9g\t%d\t%s\n", index + 1, m + 1, (double)c->probability, (int)c->id, token ? token : "");
+                printf("%zu\t%zu\t%.9g\t%d\t%s\n", index + 1, m + 1, (double)c->probability, (int)c->id,
+                       engine_piece(&j->engine, c->id));
             else
-                printf("%7.4f  %s\n", (double)c->probability, token ? token : "");
+                printf("%7.4f  %s\n", (double)c->probability, engine_piece(&j->engine, c->id));
         }
     }
     return output_check(&j->out);

@@ -33,20 +33,15 @@ static size_t best_of(const job *j, size_t token, double *score) {
     return best;
 }
 
-static const char *piece_of(const job *j, size_t token) {
-    const char *piece = fov_model_token(j->engine.model, j->ids[token]);
-    return piece ? piece : "";
-}
-
 /* The pieces between the first and the last id, which are special. */
 static int write_jsonl(job *j, size_t count, const fov_text_info *info) {
     json_t *all = json_array();
     for (size_t t = 1; t + 1 < count; t++) {
         double score;
         size_t best = best_of(j, t, &score);
-        json_array_append_new(all,
-                              json_pack("{s:o, s:i, s:o, s:o}", "token", json_text(piece_of(j, t)), "id", (int)j->ids[t], "label",
-                                        json_text(fov_model_label(j->engine.model, best)), "score", json_number(score)));
+        json_array_append_new(all, json_pack("{s:o, s:i, s:o, s:o}", "token", json_text(engine_piece(&j->engine, j->ids[t])), "id",
+                                             (int)j->ids[t], "label", json_text(fov_model_label(j->engine.model, best)), "score",
+                                             json_number(score)));
     }
     return output_json(&j->out, json_pack("{s:o, s:I}", "tokens", all, "truncated", (json_int_t)info->truncated), JSON_LINE);
 }
@@ -66,9 +61,9 @@ static int visit(void *context, const fov_text *text, size_t index) {
         double score;
         const char *label = fov_model_label(j->engine.model, best_of(j, t, &score));
         if (tsv)
-            printf("%zu\t%zu\t%s\t%s\t%.9g\n", index + 1, t, piece_of(j, t), label, score);
+            printf("%zu\t%zu\t%s\t%s\t%.9g\n", index + 1, t, engine_piece(&j->engine, j->ids[t]), label, score);
         else
-            printf("%7.4f  %-16s  %s\n", score, label, piece_of(j, t));
+            printf("%7.4f  %-16s  %s\n", score, label, engine_piece(&j->engine, j->ids[t]));
     }
     if (!tsv && info.truncated) printf("(%zu more cut off at the length limit)\n", info.truncated);
     return output_check(&j->out);

@@ -23,17 +23,12 @@ typedef struct job {
     size_t room;
 } job;
 
-static const char *piece_of(const job *j, size_t i) {
-    const char *piece = fov_model_token(j->engine.model, j->ids[i]);
-    return piece ? piece : "";
-}
-
 static int write_jsonl(job *j, size_t count, const fov_text_info *info) {
     json_t *ids = json_array(), *types = json_array(), *pieces = json_array();
     for (size_t i = 0; i < count; i++) {
         json_array_append_new(ids, json_integer(j->ids[i]));
         json_array_append_new(types, json_integer(j->types[i]));
-        json_array_append_new(pieces, json_text(piece_of(j, i)));
+        json_array_append_new(pieces, json_text(engine_piece(&j->engine, j->ids[i])));
     }
     return output_json(&j->out,
                        json_pack("{s:o, s:o, s:o, s:I, s:I, s:I}", "ids", ids, "pieces", pieces, "types", types, "tokens",
@@ -63,9 +58,9 @@ static int visit(void *context, const fov_text *given, size_t index) {
     if (!tsv && index) putchar('\n');
     for (size_t i = 0; i < count; i++) {
         if (tsv)
-            printf("%zu\t%d\t%d\t%s\n", index + 1, (int)j->ids[i], j->types[i], piece_of(j, i));
+            printf("%zu\t%d\t%d\t%s\n", index + 1, (int)j->ids[i], j->types[i], engine_piece(&j->engine, j->ids[i]));
         else
-            printf("%6d  %s\n", (int)j->ids[i], piece_of(j, i));
+            printf("%6d  %s\n", (int)j->ids[i], engine_piece(&j->engine, j->ids[i]));
     }
     if (!tsv && info.truncated) printf("(%zu more cut off at the length limit)\n", info.truncated);
     return output_check(&j->out);
@@ -74,8 +69,7 @@ static int visit(void *context, const fov_text *given, size_t index) {
 static int run(void *given) {
     const settings *s = given;
     job j = {.settings = s, .out = {.file = stdout, .slot = -1}};
-    int code = engine_load(&j.engine, &s->shared);
-    if (!code) code = engine_session(&j.engine, &s->shared, NULL);
+    int code = engine_open(&j.engine, &s->shared);
     if (!code) {
         j.room = j.engine.info->max_length;
         j.ids = calloc(j.room, sizeof *j.ids);

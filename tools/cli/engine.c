@@ -43,6 +43,16 @@ int engine_session(engine *e, const shared_settings *settings, const fov_session
     return complain_api(status == FOV_ERR_ARGUMENT || status == FOV_ERR_UNSUPPORTED ? EXIT_USAGE : EXIT_FAILED, &error);
 }
 
+int engine_open(engine *e, const shared_settings *settings) {
+    const int code = engine_load(e, settings);
+    return code ? code : engine_session(e, settings, NULL);
+}
+
+const char *engine_piece(const engine *e, int32_t id) {
+    const char *piece = fov_model_token(e->model, id);
+    return piece ? piece : "";
+}
+
 void engine_close(engine *e) {
     fov_session_free(e->session);
     fov_model_free(e->model);

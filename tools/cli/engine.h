@@ -20,7 +20,11 @@ int engine_load(engine *e, const shared_settings *settings);
 /* Replace the session. `extra` (or NULL) gives the fields that the shared settings do not: pooling, normalize, all_rows,
  * batch_tokens. A setting that cannot be is wrong usage. */
 int engine_session(engine *e, const shared_settings *settings, const fov_session_options *extra);
+/* Both, for a command that asks nothing of the model. */
+int engine_open(engine *e, const shared_settings *settings);
 void engine_close(engine *e);
+/* The piece of an id as the vocabulary has it; "" where there is none. */
+const char *engine_piece(const engine *e, int32_t id);
 
 /* Model from memory, embedded in the program: embedded.c. */
 fov_status embedded_load(const fov_model_options *options, fov_model **model, fov_error *error);

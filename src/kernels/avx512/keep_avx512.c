@@ -1,7 +1,6 @@
 /* keep_avx512.c: the k largest of a row: quickselect on integer images of the floats (core/select.c), 16 at a time. */
+#include "core/select.h"
 #include "kernels/avx512/avx512.h"
-
-enum { GUESSES = 24 }; /* pivots by median of three before halving the range, which ends after 32 rounds on any data */
 
 /* Unsigned images with the order of the floats; NaN above all. */
 static inline __m512i images(__m512 x) {
@@ -29,20 +28,6 @@ static inline size_t put_last(uint32_t *to, __mmask16 mask, __m512i x) {
     return n;
 }
 
-static uint32_t median(uint32_t a, uint32_t b, uint32_t c) {
-    const uint32_t low = a < b ? a : b, high = a < b ? b : a;
-    return c < low ? low : c > high ? high : c;
-}
-
-static uint32_t middle(const uint32_t *a, size_t n) {
-    uint32_t low = a[0], high = a[0];
-    for (size_t i = 1; i < n; i++) {
-        low = a[i] < low ? a[i] : low;
-        high = a[i] > high ? a[i] : high;
-    }
-    return low + (high - low) / 2;
-}
-
 /* The k-th largest of n <= 16: the least with fewer than k larger ones. *ties: how many of its equals are among the k. */
 static uint32_t kth_of_16(const uint32_t *a, size_t n, size_t k, size_t *ties) {
     const __mmask16 mask = fov_mask16(n);
@@ -59,7 +44,7 @@ static uint32_t kth_of_16(const uint32_t *a, size_t n, size_t k, size_t *ties) {
 /* 1 <= k <= n. Both arrays [n] are used up. */
 static uint32_t kth_largest(uint32_t *a, uint32_t *spare, size_t n, size_t k, size_t *ties) {
     for (size_t round = 0; n > 16; round++) {
-        const uint32_t pivot = round < GUESSES ? median(a[0], a[n / 2], a[n - 1]) : middle(a, n);
+        const uint32_t pivot = fov_select_pivot(a, n, round);
         const __m512i at = _mm512_set1_epi32((int)pivot);
         size_t more = 0, less = 0;
         for (size_t i = 0; i + 16 <= n; i += 16) { /* more <= i: nothing unread is overwritten */

@@ -1,0 +1,36 @@
+/* tiers.h: the instruction tiers that a test goes through: all of this build that run here, or the one that FOV_CPU names. */
+#ifndef FOV_TESTS_SUPPORT_TIERS_H
+#define FOV_TESTS_SUPPORT_TIERS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "kernels/kernels.h"
+
+enum { MOST_TIERS = 8 };
+
+/* The i-th of them, or NULL past the last. */
+static inline const fov_kernels *tier_number(size_t i) {
+    const char *only = getenv("FOV_CPU");
+    if (only && *only) {
+        const fov_kernels *kernels = fov_kernels_get(NULL);
+        assert_non_null(kernels);
+        return i ? NULL : kernels;
+    }
+    for (const char *const *name = fov_kernels_names(); *name; name++) {
+        const fov_kernels *kernels = fov_kernels_named(*name);
+        if (kernels && i-- == 0) return kernels;
+    }
+    return NULL;
+}
+
+#define FOR_EACH_TIER(kernels)                                                                                                     \
+    for (size_t tier_ = 0; tier_number(tier_); tier_++)                                                                            \
+        for (const fov_kernels *kernels = tier_number(tier_); kernels; kernels = NULL)
+
+#endif
