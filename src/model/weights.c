@@ -62,7 +62,7 @@ static void missing(loader *l, const char *name) {
 /* A note to fill `out` from a tensor. */
 static void *note(loader *l, const fov_tensor *t, fov_load_kind kind, void *out, size_t m, size_t k) {
     if (l->items) l->items[l->count] = (load_item){.tensor = t, .kind = kind, .out = out, .m = m, .k = k, .type = l->type};
-    if (l->items) l->model->info.parameters += t->count;
+    if (l->items) l->model->info.parameters += m * (k ? k : 1);
     l->count++;
     return out;
 }
