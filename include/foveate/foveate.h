@@ -135,13 +135,13 @@ typedef enum fov_head {
 typedef enum fov_pooling { FOV_POOLING_DEFAULT, FOV_POOLING_MEAN, FOV_POOLING_CLS } fov_pooling;
 
 typedef struct fov_model_info {
-    const char *name;         /* last component of the folder, or the name given */
+    const char *name;         /* last component of the folder (when packed, of that), or the name given */
     const char *architecture; /* "bert", "distilbert", "roberta" */
     fov_head head;
     size_t layers, heads, width, ffn_width, vocabulary, labels;
     size_t max_length; /* most tokens of one text, [CLS] and [SEP] included */
     uint64_t parameters;
-    size_t weight_bytes;   /* resident bytes of weights */
+    size_t weight_bytes;   /* bytes of weights in memory, or mapped */
     const char *stored;    /* dtype of the weights in the file: "F32", "F16", "BF16" */
     const char *dtype;     /* of the layers' weights in memory: "f32", "bf16", "int8" */
     const char *attention; /* default method strings, from config.json */
@@ -154,7 +154,8 @@ typedef struct fov_model_options {
     const fov_allocator *allocator; /* NULL: C library; copied */
     unsigned threads;               /* 1..256, for packing the weights; 0: default of the machine */
     const char *name;               /* NULL: last component of the folder */
-    const char *dtype;              /* what the layers' weights are held and multiplied in: "f32", "bf16", "int8"; NULL: "f32".
+    const char *dtype;              /* what the layers' weights are held and multiplied in: "f32", "bf16", "int8"; NULL: "f32", or
+                                       what a packed file holds, which cannot be had in another.
                                        Sums, softmax, norms, embeddings and heads are f32 always. With bf16 and int8, dense
                                        attention multiplies in bf16 where the processor has instructions for it */
 } fov_model_options;
@@ -162,8 +163,12 @@ typedef struct fov_model_options {
 /* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a
  * sentence-transformers folder (modules.json). Weights are packed once; no file stays open, and what becomes
  * of them later does not touch the model. A file that is written to while it is being loaded is refused: FOV_ERR_IO. The caller
- * frees *model with fov_model_free, after every session that uses it. */
-FOV_API fov_status fov_model_load(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error);
+ * frees *model with fov_model_free, after every session that uses it.
+ *
+ * Or load a file that fov_model_pack made. It is mapped and stays in use as long as the model: processes share one copy, and a
+ * start need not read it all. It must not be changed meanwhile, only replaced by renaming or removed: a process whose mapped file
+ * is shortened is ended by SIGBUS. Results, hash and name are those of the checkpoint, bit for bit, in every tier. */
+FOV_API fov_status fov_model_load(const char *path, const fov_model_options *options, fov_model **model, fov_error *error);
 
 /* The same from memory; buffers are borrowed for the life of the model. tokenizer_config may be NULL. */
 typedef struct fov_model_files {
@@ -177,11 +182,21 @@ FOV_API fov_status fov_model_load_memory(const fov_model_files *files, const fov
 
 FOV_API void fov_model_free(fov_model *model); /* NULL is allowed */
 
+/* Receives the next `size` bytes of a file; anything but 0 stops the writing with FOV_ERR_IO. */
+typedef int (*fov_writer)(void *context, const void *data, size_t size);
+/* Load a folder as fov_model_load does and write it as one packed file: all that a model needs, its weights as memory holds them in
+ * options->dtype. The bytes depend on checkpoint and dtype alone. Write to another name and rename. */
+FOV_API fov_status fov_model_pack(const char *folder, const fov_model_options *options, fov_writer write, void *context,
+                                  fov_error *error);
+/* Read every byte of the packed file behind a model and compare with the checksum in it, which opening does not. FOV_ERR_FORMAT:
+ * damaged; FOV_ERR_ARGUMENT: the model is not from a packed file. */
+FOV_API fov_status fov_model_verify(const fov_model *model, fov_error *error);
+
 /* Facts about a model. Owned by the model. */
 FOV_API const fov_model_info *fov_model_get_info(const fov_model *model);
 
 /* A hash of all that decides the model's results: configuration, vocabulary, weights; not of names, places or times. Tells whether
- * stored results are still this model's. Reads every weight at each call. */
+ * stored results are still this model's. */
 FOV_API uint64_t fov_model_hash(const fov_model *model);
 
 /* Name of label `index` (config's id2label, else "LABEL_i"), or NULL past the end. Owned by the model. */
@@ -321,8 +336,6 @@ typedef struct fov_calibration_counts {
 } fov_calibration_counts;
 FOV_API void fov_calibration_get_counts(const fov_calibration *calibration, fov_calibration_counts *counts);
 
-/* Receives the next `size` bytes of a profile; anything but 0 stops the writing with FOV_ERR_IO. */
-typedef int (*fov_writer)(void *context, const void *data, size_t size);
 /* Fit and write the profile, a safetensors file with its provenance: hashes of model and texts, counts. FOV_ERR_ARGUMENT: too few
  * texts; the message says how many are needed. */
 FOV_API fov_status fov_calibration_write(fov_calibration *calibration, fov_writer write, void *context, fov_error *error);

@@ -1,10 +1,11 @@
 /* model.c: argument checks and facts of models. */
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/hash.h"
 #include "core/status.h"
 #include "core/threads.h"
-#include "model/load.h"
+#include "model/packed.h"
 
 static fov_status check_options(const fov_model_options *o, fov_error *error) {
     if (o && o->threads > FOV_MAX_THREADS)
@@ -15,11 +16,29 @@ static fov_status check_options(const fov_model_options *o, fov_error *error) {
     return FOV_OK;
 }
 
-fov_status fov_model_load(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error) {
-    if (!folder || !*folder || !model)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "fov_model_load", "folder and model must not be NULL or empty");
+static bool is_file(const char *path) {
+    struct stat facts;
+    return !stat(path, &facts) && !S_ISDIR(facts.st_mode);
+}
+
+fov_status fov_model_load(const char *path, const fov_model_options *options, fov_model **model, fov_error *error) {
+    if (!path || !*path || !model)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "fov_model_load", "folder (or packed file) and model must not be NULL or empty");
     fov_status status = check_options(options, error);
-    return status ? status : fov_model_load_folder(folder, options, model, error);
+    if (status) return status;
+    return is_file(path) ? fov_packed_open(path, options, model, error) : fov_model_load_folder(path, options, model, error);
+}
+
+fov_status fov_model_pack(const char *folder, const fov_model_options *options, fov_writer write, void *context, fov_error *error) {
+    if (!folder || !*folder || !write)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "fov_model_pack", "folder and write must not be NULL or empty");
+    fov_status status = check_options(options, error);
+    return status ? status : fov_packed_make(folder, options, write, context, error);
+}
+
+fov_status fov_model_verify(const fov_model *model, fov_error *error) {
+    if (!model) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_model_verify", "model must not be NULL");
+    return fov_packed_verify(model, error);
 }
 
 fov_status fov_model_load_memory(const fov_model_files *files, const fov_model_options *options, fov_model **model,

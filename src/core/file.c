@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -72,6 +73,19 @@ fov_status fov_file_unchanged(const fov_file *file, const char *path, fov_error 
     if (status) return status;
     const bool same = now.size == file->size && now.modified[0] == file->modified[0] && now.modified[1] == file->modified[1];
     return same ? FOV_OK : changed(path, error);
+}
+
+fov_status fov_file_map(const fov_file *file, const char *path, const void **bytes, fov_error *error) {
+    *bytes = NULL;
+    if (!file->size) return FOV_OK;
+    void *place = mmap(NULL, file->size, PROT_READ, MAP_SHARED, file->descriptor, 0);
+    if (place == MAP_FAILED) return fail_errno(error, path, "map");
+    *bytes = place;
+    return FOV_OK;
+}
+
+void fov_file_unmap(const void *bytes, size_t size) {
+    if (bytes) munmap((void *)(uintptr_t)bytes, size);
 }
 
 fov_status fov_file_load(const char *path, size_t most, const fov_allocator *allocator, char **bytes, size_t *size,

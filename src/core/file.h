@@ -1,5 +1,6 @@
 /* file.h: regular files read into memory, and joining paths. Files are not mapped: the first page past the end of a mapped file
- * that another process shortens ends this one (SIGBUS), and one that is rewritten changes a loaded model. */
+ * that another process shortens ends this one (SIGBUS), and one that is rewritten changes a loaded model. The exception is a packed
+ * model, which is made to be shared, written once under another name, renamed, and never changed in place. */
 #ifndef FOV_CORE_FILE_H
 #define FOV_CORE_FILE_H
 
@@ -24,6 +25,11 @@ void fov_file_close(fov_file *file);
 fov_status fov_file_read(const fov_file *file, size_t first, size_t size, void *out, const char *path, fov_error *error);
 /* FOV_ERR_IO when the file was written to since it was opened: what was read may be half the old and half the new. */
 fov_status fov_file_unchanged(const fov_file *file, const char *path, fov_error *error);
+
+/* All of a file, read-only and shared with other processes, for fov_file_unmap; the file may be closed. NULL for an empty file.
+ * FOV_ERR_IO. */
+fov_status fov_file_map(const fov_file *file, const char *path, const void **bytes, fov_error *error);
+void fov_file_unmap(const void *bytes, size_t size); /* NULL is allowed */
 
 /* A whole file of at most `most` bytes. The caller releases *bytes with the allocator (fov_release); NULL for an empty file.
  * FOV_ERR_IO, FOV_ERR_FORMAT (too long), FOV_ERR_MEMORY. */

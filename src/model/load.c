@@ -1,59 +1,27 @@
 /* load.c: from a folder or memory blocks to a model: config, tokenizer, weights, and whether they agree. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/file.h"
-#include "core/hash.h"
-#include "core/json.h"
 #include "core/status.h"
 #include "core/threads.h"
-#include "model/load.h"
-
-/* The small files of a checkpoint, read or given. */
-enum { CONFIG, TOKENIZER_CONFIG, VOCAB, TOKENIZER_JSON, VOCAB_JSON, MERGES, SOURCES };
-static const char *const source_names[SOURCES] = {
-    "config.json", "tokenizer_config.json", "vocab.txt", "tokenizer.json", "vocab.json", "merges.txt"};
-
-typedef struct source {
-    const char *data; /* NULL: absent or empty */
-    size_t size;
-    char *owned; /* data, when it was read */
-    char name[PATH_SIZE];
-} source;
-
-static fov_status join(char *path, const char *folder, const char *name, fov_error *error) {
-    if (snprintf(path, PATH_SIZE, "%s%s%s", folder, *name ? "/" : "", name) < PATH_SIZE) return FOV_OK;
-    return fov_fail(error, FOV_ERR_ARGUMENT, folder, "the path is longer than %d bytes; move the folder nearer to the root",
-                    PATH_SIZE - 1);
-}
-
-/* Read them all; only config.json must be there. */
-static fov_status read_sources(source *s, const char *folder, const fov_allocator *allocator, fov_error *error) {
-    for (size_t i = 0; i < SOURCES; i++) {
-        fov_status status = join(s[i].name, folder, source_names[i], error);
-        if (!status && i != CONFIG && access(s[i].name, F_OK)) continue;
-        if (!status) status = fov_file_load(s[i].name, FOV_MAX_JSON, allocator, &s[i].owned, &s[i].size, error);
-        if (status) return status;
-        s[i].data = s[i].owned;
-    }
-    return FOV_OK;
-}
-
-static void release_sources(source *s, const fov_allocator *allocator) {
-    for (size_t i = 0; i < SOURCES; i++) fov_release(allocator, s[i].owned);
-}
+#include "model/packed.h"
 
 static const char *const type_names[FOV_TYPES] = {"f32", "bf16", "int8"};
 
-static fov_status find_type(const fov_model_options *options, fov_type *type, fov_error *error) {
-    const char *name = options && options->dtype ? options->dtype : type_names[FOV_TYPE_F32];
-    for (size_t i = 0; i < FOV_TYPES; i++)
-        if (!strcmp(name, type_names[i])) {
-            *type = (fov_type)i;
-            return FOV_OK;
-        }
-    return fov_fail(error, FOV_ERR_ARGUMENT, "dtype", "unknown type '%.32s'; f32, bf16 and int8 are known", name);
+/* The type asked for, or that of a packed file. */
+static fov_status find_type(const fov_model_options *options, const fov_sources *from, fov_type *type, fov_error *error) {
+    const char *name = options && options->dtype ? options->dtype : type_names[from->packed ? from->packed->type : FOV_TYPE_F32];
+    size_t i = 0;
+    while (i < FOV_TYPES && strcmp(name, type_names[i])) i++;
+    if (i == FOV_TYPES)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "dtype", "unknown type '%.32s'; f32, bf16 and int8 are known", name);
+    if (from->packed && from->packed->type != i)
+        return fov_fail(error, FOV_ERR_ARGUMENT, "dtype",
+                        "%s: packed as %s, not %s; leave the type out, or pack the checkpoint in %s", from->name,
+                        type_names[from->packed->type], name, name);
+    *type = (fov_type)i;
+    return FOV_OK;
 }
 
 static const char *last_component(const char *folder, size_t *size) {
@@ -101,17 +69,19 @@ static const char *or_null(const char *name) {
     return *name ? name : NULL;
 }
 
-static fov_status load_tokenizer(struct fov_model *m, const source *s, const fov_modules *modules, fov_error *error) {
+static fov_status load_tokenizer(struct fov_model *m, const fov_sources *from, fov_error *error) {
+    const fov_source *s = from->files;
+    const fov_modules *modules = from->has_modules ? &from->modules : NULL;
     fov_tokenizer_config c;
     fov_tokenizer_config_default(&c);
     fov_status status = FOV_OK;
-    if (s[TOKENIZER_CONFIG].data)
-        status =
-            fov_tokenizer_config_parse(&c, s[TOKENIZER_CONFIG].data, s[TOKENIZER_CONFIG].size, s[TOKENIZER_CONFIG].name, error);
+    if (s[FOV_SOURCE_TOKENIZER_CONFIG].data)
+        status = fov_tokenizer_config_parse(&c, s[FOV_SOURCE_TOKENIZER_CONFIG].data, s[FOV_SOURCE_TOKENIZER_CONFIG].size,
+                                            s[FOV_SOURCE_TOKENIZER_CONFIG].name, error);
     if (status) return status;
     if (c.max_length >= 3 && c.max_length < m->max_length) m->max_length = c.max_length;
     if (modules && modules->max_length >= 3 && modules->max_length < m->max_length) m->max_length = modules->max_length;
-    if (s[VOCAB].data) {
+    if (s[FOV_SOURCE_VOCAB].data) {
         int lower = modules && modules->lower_case == 1 ? 1 : c.lower_case != 0; /* BertTokenizer's default is uncased */
         const fov_tokenizer_options o = {.lower_case = lower,
                                          .strip_accents = c.strip_accents >= 0 ? c.strip_accents : lower,
@@ -121,32 +91,35 @@ static fov_status load_tokenizer(struct fov_model *m, const source *s, const fov
                                          .sep = or_null(c.sep),
                                          .pad = or_null(c.pad),
                                          .mask = or_null(c.mask)};
-        return fov_tokenizer_from_vocab(s[VOCAB].data, s[VOCAB].size, &o, s[VOCAB].name, &m->allocator, &m->tokenizer, error);
+        return fov_tokenizer_from_vocab(s[FOV_SOURCE_VOCAB].data, s[FOV_SOURCE_VOCAB].size, &o, s[FOV_SOURCE_VOCAB].name,
+                                        &m->allocator, &m->tokenizer, error);
     }
-    if (s[TOKENIZER_JSON].data)
-        return fov_tokenizer_from_json(s[TOKENIZER_JSON].data, s[TOKENIZER_JSON].size, s[TOKENIZER_JSON].name, &m->allocator,
-                                       &m->tokenizer, error);
-    if (!s[VOCAB_JSON].data && !s[MERGES].data)
+    if (s[FOV_SOURCE_TOKENIZER_JSON].data)
+        return fov_tokenizer_from_json(s[FOV_SOURCE_TOKENIZER_JSON].data, s[FOV_SOURCE_TOKENIZER_JSON].size,
+                                       s[FOV_SOURCE_TOKENIZER_JSON].name, &m->allocator, &m->tokenizer, error);
+    if (!s[FOV_SOURCE_VOCAB_JSON].data && !s[FOV_SOURCE_MERGES].data)
         return fov_fail(
-            error, FOV_ERR_IO, s[VOCAB].name,
+            error, FOV_ERR_IO, s[FOV_SOURCE_VOCAB].name,
             "there is neither vocab.txt, tokenizer.json, nor vocab.json with merges.txt, or they are empty; download them too");
-    if (!s[VOCAB_JSON].data || !s[MERGES].data)
-        return fov_fail(error, FOV_ERR_IO, s[VOCAB_JSON].data ? s[MERGES].name : s[VOCAB_JSON].name,
+    if (!s[FOV_SOURCE_VOCAB_JSON].data || !s[FOV_SOURCE_MERGES].data)
+        return fov_fail(error, FOV_ERR_IO,
+                        s[FOV_SOURCE_VOCAB_JSON].data ? s[FOV_SOURCE_MERGES].name : s[FOV_SOURCE_VOCAB_JSON].name,
                         "is missing or empty, and %s alone is no tokenizer; download both",
-                        s[VOCAB_JSON].data ? "vocab.json" : "merges.txt");
+                        s[FOV_SOURCE_VOCAB_JSON].data ? "vocab.json" : "merges.txt");
     fov_tokenizer_options o = {.add_prefix_space = c.add_prefix_space};
-    if (s[TOKENIZER_CONFIG].data) {
+    if (s[FOV_SOURCE_TOKENIZER_CONFIG].data) {
         o.unk = or_null(c.unk);
         o.cls = or_null(c.cls);
         o.sep = or_null(c.sep);
         o.pad = or_null(c.pad);
         o.mask = or_null(c.mask);
     }
-    return fov_tokenizer_from_merges(s[VOCAB_JSON].data, s[VOCAB_JSON].size, s[VOCAB_JSON].name, s[MERGES].data, s[MERGES].size,
-                                     s[MERGES].name, &o, &m->allocator, &m->tokenizer, error);
+    return fov_tokenizer_from_merges(s[FOV_SOURCE_VOCAB_JSON].data, s[FOV_SOURCE_VOCAB_JSON].size, s[FOV_SOURCE_VOCAB_JSON].name,
+                                     s[FOV_SOURCE_MERGES].data, s[FOV_SOURCE_MERGES].size, s[FOV_SOURCE_MERGES].name, &o,
+                                     &m->allocator, &m->tokenizer, error);
 }
 
-static void describe(struct fov_model *m, const fov_modules *modules) {
+static void describe(struct fov_model *m, const fov_sources *from) {
     const fov_config *c = &m->config;
     fov_model_info *info = &m->info;
     snprintf(m->architecture, sizeof m->architecture, "%s", m->arch->model_type);
@@ -164,54 +137,46 @@ static void describe(struct fov_model *m, const fov_modules *modules) {
     info->stored = fov_dtype_name(m->words.dtype);
     info->dtype = type_names[m->type];
     info->attention = m->attention;
-    info->pooling = modules ? modules->pooling : FOV_POOLING_MEAN;
-    info->normalize = modules ? modules->normalize : 0;
+    info->pooling = from->has_modules ? from->modules.pooling : FOV_POOLING_MEAN;
+    info->normalize = from->has_modules ? from->modules.normalize : 0;
 }
 
-static uint64_t hash_sources(const source *s, const fov_modules *modules) {
-    const int lower = modules ? modules->lower_case : -1; /* the rest of modules.json is in the model's facts */
-    uint64_t hash = fov_hash_bytes(0, &lower, sizeof lower);
-    for (size_t i = 0; i < SOURCES; i++) hash = fov_hash_bytes(hash, s[i].data, s[i].data ? s[i].size : 0);
-    return hash;
-}
-
-/* Everything after the files are open; takes over `tensors`. */
-static fov_status build(const source *s, fov_tensors *tensors, const char *name, size_t name_size, const fov_modules *modules,
-                        const fov_model_options *options, fov_model **out, fov_error *error) {
+fov_status fov_model_build(const fov_sources *from, fov_tensors *tensors, const fov_model_options *options, fov_model **out,
+                           fov_error *error) {
+    const fov_source *s = from->files;
     const fov_allocator *allocator = fov_allocator_or_default(options ? options->allocator : NULL);
     struct fov_model *m = fov_alloc_zero(allocator, sizeof *m);
     if (!m) {
         fov_tensors_close(tensors);
-        return fov_fail(error, FOV_ERR_MEMORY, name, "out of memory" FOV_MEND_MEMORY);
+        return fov_fail(error, FOV_ERR_MEMORY, from->name, "out of memory" FOV_MEND_MEMORY);
     }
     m->allocator = *allocator;
     m->tensors = tensors;
-    if (options && options->name)
-        snprintf(m->name, sizeof m->name, "%s", options->name);
-    else
-        snprintf(m->name, sizeof m->name, "%.*s", (int)(name_size < sizeof m->name ? name_size : sizeof m->name - 1), name);
+    m->packed = from->packed != NULL;
+    snprintf(m->name, sizeof m->name, "%s", options && options->name ? options->name : from->name);
     unsigned threads = options && options->threads ? options->threads : fov_threads_default();
-    fov_status status = find_type(options, &m->type, error);
+    fov_status status = find_type(options, from, &m->type, error);
     if (status) goto end;
     status = FOV_ERR_UNSUPPORTED;
     m->kernels = fov_kernels_get(error);
     if (!m->kernels) goto end;
-    status = fov_config_parse(&m->config, s[CONFIG].data, s[CONFIG].size, s[CONFIG].name, &m->allocator, error);
+    status = fov_config_parse(&m->config, s[FOV_SOURCE_CONFIG].data, s[FOV_SOURCE_CONFIG].size, s[FOV_SOURCE_CONFIG].name,
+                              &m->allocator, error);
     if (status) goto end;
-    if ((status = check_config(m, s[CONFIG].name, error))) goto end;
-    if ((status = load_tokenizer(m, s, modules, error))) goto end;
+    if ((status = check_config(m, s[FOV_SOURCE_CONFIG].name, error))) goto end;
+    if ((status = load_tokenizer(m, from, error))) goto end;
     if (fov_tokenizer_size(m->tokenizer) > m->config.vocabulary) {
         status = fov_fail(error, FOV_ERR_MISMATCH,
-                          s[VOCAB].data            ? s[VOCAB].name
-                          : s[TOKENIZER_JSON].data ? s[TOKENIZER_JSON].name
-                                                   : s[VOCAB_JSON].name,
+                          s[FOV_SOURCE_VOCAB].data            ? s[FOV_SOURCE_VOCAB].name
+                          : s[FOV_SOURCE_TOKENIZER_JSON].data ? s[FOV_SOURCE_TOKENIZER_JSON].name
+                                                              : s[FOV_SOURCE_VOCAB_JSON].name,
                           "the vocabulary has %zu tokens, but the embedding table only %zu rows; give the files of one checkpoint",
                           fov_tokenizer_size(m->tokenizer), m->config.vocabulary);
         goto end;
     }
     if ((status = fov_model_load_weights(m, threads, error))) goto end;
-    describe(m, modules);
-    m->files_hash = hash_sources(s, modules);
+    describe(m, from);
+    m->files_hash = fov_sources_hash(from);
 end:
     if (status) {
         fov_model_free(m);
@@ -221,41 +186,50 @@ end:
     return FOV_OK;
 }
 
-fov_status fov_model_load_folder(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error) {
-    const fov_allocator *allocator = fov_allocator_or_default(options ? options->allocator : NULL);
-    source s[SOURCES] = {0};
-    fov_modules modules;
+fov_status fov_model_open_folder(const char *folder, const fov_allocator *allocator, fov_sources *sources, fov_tensors **tensors,
+                                 fov_error *error) {
     int found = 0;
-    char inner[PATH_SIZE];
-    fov_tensors *tensors = NULL;
-    fov_status status = fov_modules_read(&modules, folder, &found, error);
-    if (status) return status;
-    if ((status = join(inner, folder, found ? modules.transformer : "", error))) return status;
-    /* Weights first: a folder that is missing, or holds no checkpoint, is best told from them. */
-    if ((status = fov_tensors_open(inner, allocator, &tensors, error))) return status;
-    if ((status = read_sources(s, inner, allocator, error))) goto end;
+    char inner[FOV_MAX_PATH];
     size_t name_size;
     const char *name = last_component(folder, &name_size);
-    fov_tensors *given = tensors;
-    tensors = NULL;
-    status = build(s, given, name, name_size, found ? &modules : NULL, options, model, error);
+    *sources = (fov_sources){0};
+    *tensors = NULL;
+    snprintf(sources->name, sizeof sources->name, "%.*s",
+             name_size < sizeof sources->name ? (int)name_size : (int)sizeof sources->name - 1, name);
+    fov_status status = fov_modules_read(&sources->modules, folder, &found, error);
+    sources->has_modules = found;
+    if (!status) status = fov_path_join(inner, folder, found ? sources->modules.transformer : "", error);
+    /* Weights first: a folder that is missing, or holds no checkpoint, is best told from them. */
+    if (!status) status = fov_tensors_open(inner, allocator, tensors, error);
+    if (!status) status = fov_sources_read(sources, inner, allocator, error);
+    if (!status) return FOV_OK;
+    fov_tensors_close(*tensors);
+    fov_sources_release(sources, allocator);
+    return status;
+}
+
+fov_status fov_model_load_folder(const char *folder, const fov_model_options *options, fov_model **model, fov_error *error) {
+    const fov_allocator *allocator = fov_allocator_or_default(options ? options->allocator : NULL);
+    fov_sources sources;
+    fov_tensors *tensors;
+    fov_status status = fov_model_open_folder(folder, allocator, &sources, &tensors, error);
+    if (status) return status;
+    status = fov_model_build(&sources, tensors, options, model, error);
     if (!status) snprintf((*model)->folder, sizeof(*model)->folder, "%s", folder);
-end:
-    fov_tensors_close(tensors);
-    release_sources(s, allocator);
+    fov_sources_release(&sources, allocator);
     return status;
 }
 
 fov_status fov_model_load_blocks(const fov_model_files *f, const fov_model_options *options, fov_model **model, fov_error *error) {
-    source s[SOURCES] = {[CONFIG] = {.data = f->config, .size = f->config_size},
-                         [TOKENIZER_CONFIG] = {.data = f->tokenizer_config, .size = f->tokenizer_config_size},
-                         [VOCAB] = {.data = f->vocab, .size = f->vocab_size}};
-    for (size_t i = 0; i < SOURCES; i++) memcpy(s[i].name, source_names[i], strlen(source_names[i]) + 1);
+    fov_sources s = {.files = {[FOV_SOURCE_CONFIG] = {.data = f->config, .size = f->config_size},
+                               [FOV_SOURCE_TOKENIZER_CONFIG] = {.data = f->tokenizer_config, .size = f->tokenizer_config_size},
+                               [FOV_SOURCE_VOCAB] = {.data = f->vocab, .size = f->vocab_size}},
+                     .name = "model"};
+    for (size_t i = 0; i < FOV_SOURCES; i++) snprintf(s.files[i].name, sizeof s.files[i].name, "%s", fov_source_name(i));
     fov_tensors *tensors = NULL;
     fov_status status = fov_tensors_open_memory(f->weights, f->weights_size, "model.safetensors",
                                                 fov_allocator_or_default(options ? options->allocator : NULL), &tensors, error);
-    if (status) return status;
-    return build(s, tensors, "model", 5, NULL, options, model, error);
+    return status ? status : fov_model_build(&s, tensors, options, model, error);
 }
 
 void fov_model_free(fov_model *m) {
@@ -266,5 +240,6 @@ void fov_model_free(fov_model *m) {
     fov_config_free(&m->config);
     fov_release(&allocator, m->items);
     fov_release(&allocator, m->block);
+    fov_file_unmap(m->map, m->map_size);
     fov_release(&allocator, m);
 }

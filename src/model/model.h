@@ -24,6 +24,20 @@ typedef struct fov_layer {
     size_t conv_width;
 } fov_layer;
 
+typedef enum fov_load_kind { LOAD_VECTOR, LOAD_MATRIX, LOAD_HEADS, LOAD_TABLE } fov_load_kind;
+
+/* One tensor to load: into `out` as floats, as panels, as panels head by head, or byte by byte. */
+typedef struct fov_load_item {
+    const fov_tensor *tensor;
+    fov_load_kind kind;
+    void *out;
+    uint64_t hash; /* of the values read */
+    size_t m, k;   /* k 0: a vector */
+    fov_type type;
+    float *scale; /* [m] of int8 */
+    int32_t *sum;
+} fov_load_item;
+
 struct fov_model {
     fov_allocator allocator;
     const fov_kernels *kernels;
@@ -42,9 +56,13 @@ struct fov_model {
     fov_tokenizer *tokenizer;
     fov_tensors *tensors; /* names and shapes; the files are closed after loading */
 
-    struct fov_load_item *items; /* what was loaded; weights.c */
+    fov_load_item *items; /* what was loaded */
     size_t item_count;
     uint64_t files_hash; /* of all files but the weights */
+
+    bool packed;     /* the weights are where the packed file is mapped */
+    const void *map; /* or NULL */
+    size_t map_size;
 
     void *block;              /* everything below, one allocation; tables of a memory block stay there */
     fov_tensor words;         /* [V, C], as stored */

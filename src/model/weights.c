@@ -8,29 +8,18 @@
 #include "core/hash.h"
 #include "core/status.h"
 #include "core/threads.h"
-#include "model/model.h"
+#include "model/packed.h"
 
 #define MEND "give config.json and weights of one checkpoint"
 
-typedef enum load_kind { LOAD_VECTOR, LOAD_MATRIX, LOAD_HEADS, LOAD_TABLE } load_kind;
-
-/* One tensor to load: into `out` as floats, as panels, as panels head by head, or byte by byte. */
-typedef struct fov_load_item {
-    const fov_tensor *tensor;
-    load_kind kind;
-    void *out;
-    uint64_t hash; /* of the values read */
-    size_t m, k;
-    fov_type type;
-    float *scale; /* [m] of int8 */
-    int32_t *sum;
-} load_item;
+typedef fov_load_item load_item;
 
 typedef struct loader {
     struct fov_model *model;
     fov_arena *arena;
     load_item *items; /* NULL in the first pass */
     size_t count;
+    size_t mapped; /* bytes that are used where they are */
     fov_type type; /* of the matrices that come now */
     fov_status status;
     fov_error *error;
@@ -71,15 +60,22 @@ static void missing(loader *l, const char *name) {
 }
 
 /* A note to fill `out` from a tensor. */
-static void *note(loader *l, const fov_tensor *t, load_kind kind, void *out, size_t m, size_t k) {
+static void *note(loader *l, const fov_tensor *t, fov_load_kind kind, void *out, size_t m, size_t k) {
     if (l->items) l->items[l->count] = (load_item){.tensor = t, .kind = kind, .out = out, .m = m, .k = k, .type = l->type};
-    if (l->items) l->model->info.parameters += t->count;
+    if (l->items) l->model->info.parameters += m * (k ? k : 1);
     l->count++;
     return out;
 }
 
+/* Data of a packed file, in their place. */
+static void *in_place(loader *l, const fov_tensor *t) {
+    l->mapped = fov_add(l->mapped, t->bytes + (FOV_ALIGN - t->bytes % FOV_ALIGN) % FOV_ALIGN);
+    return (void *)(uintptr_t)t->data;
+}
+
 /* Room for a tensor in the block, and a note to fill it. */
-static float *store(loader *l, const fov_tensor *t, load_kind kind, size_t m, size_t k) {
+static float *store(loader *l, const fov_tensor *t, fov_load_kind kind, size_t m, size_t k) {
+    if (l->model->packed) return note(l, t, kind, in_place(l, t), m, k);
     const size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1, words = fov_words(l->type, k);
     const size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, words));
     return note(l, t, kind, fov_arena_take(l->arena, floats, sizeof(float)), m, k);
@@ -93,32 +89,67 @@ static bool check_dtype(loader *l, const fov_tensor *t) {
     return false;
 }
 
-/* Whether a tensor is there, with the right type and shape [m, k] (k = 0: a vector [m]). */
-static bool fits(loader *l, const fov_tensor *t, const char *name, size_t m, size_t k) {
-    if (l->status) return false;
-    if (!t) missing(l, name);
-    if (!t || !check_dtype(l, t)) return false;
-    if (t->dims == (k ? 2 : 1) && t->shape[0] == m && (!k || t->shape[1] == k)) return true;
-    char where[320], shape[64] = "", wanted[64];
-    for (unsigned i = 0; i < t->dims && strlen(shape) < 40; i++)
-        snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%s%zu", i ? ", " : "", t->shape[i]);
-    snprintf(wanted, sizeof wanted, k ? "%zu, %zu" : "%zu", m, k);
-    l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where),
-                         "shape is [%s], but config.json says [%s]; " MEND, shape, wanted);
+static bool same_shape(const fov_tensor *a, const fov_tensor *b) {
+    return a->dims == b->dims && !memcmp(a->shape, b->shape, a->dims * sizeof *a->shape);
+}
+
+static void write_shape(const fov_tensor *t, char *text, size_t size) {
+    *text = '\0';
+    for (unsigned i = 0; i < t->dims && strlen(text) < 40; i++)
+        snprintf(text + strlen(text), size - strlen(text), "%s%zu", i ? ", " : "", t->shape[i]);
+}
+
+/* Whether a tensor has the type and shape of `form`; in a packed file also whether it can be used where it is. */
+static bool check_form(loader *l, const fov_tensor *t, const fov_tensor *form) {
+    char where[320], shape[64], wanted[64];
+    const bool packed = l->model->packed;
+    if (packed && (t->dtype != form->dtype || (uintptr_t)t->data % FOV_ALIGN)) {
+        l->status = fov_fail(l->error, FOV_ERR_FORMAT, where_of(t, where, sizeof where),
+                             t->dtype == form->dtype ? "does not begin at a multiple of 64 bytes" FOV_MEND_PACKED
+                                                     : "dtype %s, but %s is needed" FOV_MEND_PACKED,
+                             fov_dtype_name(t->dtype), fov_dtype_name(form->dtype));
+        return false;
+    }
+    if (same_shape(t, form)) return true;
+    write_shape(t, shape, sizeof shape);
+    write_shape(form, wanted, sizeof wanted);
+    l->status = fov_fail(l->error, FOV_ERR_MISMATCH, where_of(t, where, sizeof where), "shape is [%s], but config.json says [%s]%s",
+                         shape, wanted, packed ? FOV_MEND_PACKED : "; " MEND);
     return false;
 }
 
+/* Whether a tensor is there, with the right type and shape [m, k] (k = 0: a vector [m]). */
+static bool fits(loader *l, const fov_tensor *t, const char *name, fov_load_kind kind, size_t m, size_t k) {
+    if (l->status) return false;
+    if (!t) missing(l, name);
+    if (!t || ((!l->model->packed || kind == LOAD_TABLE) && !check_dtype(l, t))) return false;
+    fov_tensor form = {.dims = k ? 2 : 1, .shape = {m, k}};
+    if (l->model->packed) fov_packed_form(kind, l->type, l->model->config.heads, m, k, t->dtype, &form);
+    return check_form(l, t, &form);
+}
+
 /* Check a tensor and note it. */
-static float *take(loader *l, const fov_tensor *t, const char *name, load_kind kind, size_t m, size_t k) {
-    return fits(l, t, name, m, k) ? store(l, t, kind, m, k) : NULL;
+static float *take(loader *l, const fov_tensor *t, const char *name, fov_load_kind kind, size_t m, size_t k) {
+    return fits(l, t, name, kind, m, k) ? store(l, t, kind, m, k) : NULL;
 }
 
 /* A tensor whose shape is judged by the caller. */
 static float *take_any_shape(loader *l, const fov_tensor *t) {
+    if (l->model->packed) return take(l, t, t->name, LOAD_VECTOR, t->count, 0);
     return check_dtype(l, t) ? store(l, t, LOAD_VECTOR, t->count, 0) : NULL;
 }
 
-static fov_linear linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
+/* [m] beside the matrix `t` of int8. */
+static void *take_beside(loader *l, const fov_tensor *t, const char *part, fov_dtype dtype, size_t m) {
+    if (!l->model->packed) return fov_arena_take(l->arena, m, 4);
+    char name[320];
+    snprintf(name, sizeof name, "%s%s", t->name, part);
+    const fov_tensor form = {.dtype = dtype, .dims = 1, .shape = {m}}, *found = fov_tensors_find(l->model->tensors, name);
+    if (!found) missing(l, name);
+    return found && check_form(l, found, &form) ? in_place(l, found) : NULL;
+}
+
+static fov_linear linear(loader *l, const char *base, fov_load_kind kind, size_t m, size_t k) {
     char name[256];
     snprintf(name, sizeof name, "%s.weight", base);
     fov_linear out = {.m = m, .k = k, .type = l->type};
@@ -129,13 +160,14 @@ static fov_linear linear(loader *l, const char *base, load_kind kind, size_t m, 
 }
 
 /* A matrix of the layers: of the model's type. */
-static fov_linear layer_linear(loader *l, const char *base, load_kind kind, size_t m, size_t k) {
+static fov_linear layer_linear(loader *l, const char *base, fov_load_kind kind, size_t m, size_t k) {
     l->type = l->model->type;
     fov_linear out = linear(l, base, kind, m, k);
     l->type = FOV_TYPE_F32;
     if (out.type != FOV_TYPE_INT8 || l->status) return out;
-    out.scale = fov_arena_take(l->arena, m, sizeof(float));
-    out.sum = fov_arena_take(l->arena, m, sizeof(int32_t));
+    const fov_tensor *t = lookup_part(l, base, "weight");
+    out.scale = take_beside(l, t, FOV_PACKED_SCALE, FOV_F32, m);
+    out.sum = take_beside(l, t, FOV_PACKED_SUM, FOV_I32, m);
     if (l->items) l->items[l->count - 2].scale = out.scale, l->items[l->count - 2].sum = out.sum; /* before the bias */
     return out;
 }
@@ -162,9 +194,9 @@ static fov_tensor table(loader *l, const char *base, size_t rows, size_t columns
     char name[256];
     snprintf(name, sizeof name, "%s.weight", base);
     const fov_tensor *t = lookup_part(l, base, "weight");
-    if (!fits(l, t, name, rows, columns)) return (fov_tensor){0};
+    if (!fits(l, t, name, LOAD_TABLE, rows, columns)) return (fov_tensor){0};
     fov_tensor out = *t;
-    void *place = t->data ? (void *)(uintptr_t)t->data : fov_arena_take(l->arena, t->bytes, 1);
+    void *place = l->model->packed ? in_place(l, t) : t->data ? (void *)(uintptr_t)t->data : fov_arena_take(l->arena, t->bytes, 1);
     out.data = note(l, t, LOAD_TABLE, place, rows, columns);
     return out;
 }
@@ -200,7 +232,7 @@ static void walk_extras(loader *l, fov_layer *layer, size_t i) {
     char name[160];
     const struct {
         const char *format;
-        load_kind kind;
+        fov_load_kind kind;
         fov_linear *out;
     } global[] = {{a->q_global, LOAD_MATRIX, &layer->q_global},
                   {a->k_global, LOAD_MATRIX, &layer->k_global},
@@ -365,6 +397,18 @@ static fov_status pack_all(loader *l, unsigned threads) {
     return fov_tensors_settle(l->model->tensors, l->error);
 }
 
+/* The hashes that a packed file brings along. */
+static fov_status read_hashes(loader *l) {
+    const fov_tensor *t = fov_tensors_find(l->model->tensors, FOV_PACKED_HASHES);
+    if (!t || t->dtype != FOV_U64 || t->count != l->count)
+        return fov_fail(l->error, FOV_ERR_FORMAT, fov_tensors_at(l->model->tensors, 0)->file,
+                        "tensor '" FOV_PACKED_HASHES "' does not hold a number for each of the %zu weights" FOV_MEND_PACKED,
+                        l->count);
+    for (size_t i = 0; i < l->count; i++)
+        memcpy(&l->items[i].hash, (const unsigned char *)t->data + i * sizeof(uint64_t), sizeof(uint64_t));
+    return FOV_OK;
+}
+
 fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error) {
     fov_arena measure = {0};
     loader first = {.model = model, .arena = &measure, .error = error};
@@ -377,8 +421,8 @@ fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov
     fov_arena carve = {model->block, 0, measure.used, false};
     loader second = {.model = model, .arena = &carve, .items = items, .error = error};
     walk(&second);
-    status = second.status ? second.status : pack_all(&second, threads);
-    model->info.weight_bytes = measure.used;
+    status = second.status ? second.status : model->packed ? read_hashes(&second) : pack_all(&second, threads);
+    model->info.weight_bytes = measure.used + second.mapped;
     model->item_count = second.count;
 end:
     if (status == FOV_ERR_MEMORY)

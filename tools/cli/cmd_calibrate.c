@@ -40,12 +40,13 @@ static int add_texts(fov_calibration *c, reader *r, const settings *s) {
 
 static int check(const settings *s, char *path, size_t size) {
     if (!s->data) return complain(EXIT_USAGE, "--data is missing: give texts, one per line, e.g. --data texts.txt");
-    if (strcmp(s->shared.dtype, "f32")) return complain(EXIT_USAGE, "--dtype: statistics are gathered in f32: leave it out");
+    if (s->shared.dtype && strcmp(s->shared.dtype, "f32"))
+        return complain(EXIT_USAGE, "--dtype: statistics are gathered in f32: leave it out");
     if (!s->shared.model && !s->output)
         return complain(EXIT_USAGE, "--output is missing: the embedded model has no folder to put its profile in");
-    int length =
-        s->output ? snprintf(path, size, "%s", s->output) : snprintf(path, size, "%s/foveate-profile.safetensors", s->shared.model);
-    if (length < 0 || (size_t)length >= size) return complain(EXIT_USAGE, "--output: the path is longer than %zu bytes", size - 1);
+    if (!s->output && path_beside(s->shared.model, PROFILE_NAME, path, size)) return EXIT_USAGE;
+    if (s->output && (size_t)snprintf(path, size, "%s", s->output) >= size)
+        return complain(EXIT_USAGE, "--output: the path is longer than %zu bytes", size - 1);
     if (output_replaces(path, s->data)) return complain(EXIT_USAGE, "--output: it would replace %s: give another name", s->data);
     return output_probe(path);
 }
@@ -80,6 +81,9 @@ static int run(void *given) {
     int code = check(s, path, sizeof path);
     if (!code) code = reader_open(&r, s->data, NULL);
     if (!code) code = engine_load(&e, &s->shared);
+    if (!code && strcmp(e.info->dtype, "f32"))
+        code = complain(EXIT_USAGE, "--model: statistics are gathered in f32, and it is packed as %s: give the checkpoint",
+                        e.info->dtype);
     if (!code) code = output_open(&out, path);
     if (!code) code = calibrate(&e, r, &out, s);
     const int closed = output_close(&out, !code);

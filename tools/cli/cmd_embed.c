@@ -74,7 +74,7 @@ static uint64_t hash_settings(const engine *e, const settings *s) {
         hash = npy_hash(hash, method, strlen(method) + 1);
     }
     int size =
-        snprintf(text, sizeof text, "%s %llu %llu %s %d %d %d", s->shared.dtype, (unsigned long long)s->shared.seed,
+        snprintf(text, sizeof text, "%s %llu %llu %s %d %d %d", e->info->dtype, (unsigned long long)s->shared.seed,
                  (unsigned long long)s->shared.max_length, s->pooling ? s->pooling : "", s->normalize, s->no_normalize, s->pairs);
     return npy_hash(hash, text, (size_t)size);
 }

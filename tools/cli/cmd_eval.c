@@ -46,7 +46,7 @@ static json_t *pack_report(const evaluation *v, const engine *e, const settings 
         json_pack("{s:s, s:o, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I}", "task", v->task->name, "checkpoint",
                   json_text(e->info->name), "attention", fov_session_method(e->session, FOV_PLACE_ATTENTION), "values",
                   fov_session_method(e->session, FOV_PLACE_VALUES), "ffn", fov_session_method(e->session, FOV_PLACE_FFN), "dtype",
-                  s->shared.dtype, "threads", (int)threads, "seeds", (json_int_t)v->seeds, "examples", (json_int_t)v->data.count,
+                  e->info->dtype, "threads", (int)threads, "seeds", (json_int_t)v->seeds, "examples", (json_int_t)v->data.count,
                   "tokens", (json_int_t)t->tokens);
     if (!report) return NULL;
     int bad = json_object_set_new(report, "metric", pack_metric(v, 0));
@@ -86,7 +86,7 @@ static void print_table(const evaluation *v, const engine *e, const settings *s,
            v->data.count, t->tokens, t->truncated_texts, s->shared.max_length);
     if (v->data.dropped) printf(", %zu rows without a label dropped", v->data.dropped);
     printf("\nattention %s, values %s, ffn %s, %s\n\n", fov_session_method(e->session, FOV_PLACE_ATTENTION),
-           fov_session_method(e->session, FOV_PLACE_VALUES), fov_session_method(e->session, FOV_PLACE_FFN), s->shared.dtype);
+           fov_session_method(e->session, FOV_PLACE_VALUES), fov_session_method(e->session, FOV_PLACE_FFN), e->info->dtype);
     for (size_t m = 0; m < v->metric_count; m++) {
         const interval *i = &v->intervals[m];
         printf("  %-18s %8.4f  [%.4f, %.4f]", v->metrics[m].name, i->mean, i->low, i->high);

@@ -72,7 +72,7 @@ static int find_places(const settings *s, places *p) {
             return complain(EXIT_USAGE, "--output: the path is longer than %d bytes", PATH_SIZE - 1);
         strcpy(p->output, s->output);
     } else if (!s->dry_run) {
-        code = tuned_path(s->shared.model, p->output, sizeof p->output);
+        code = path_beside(s->shared.model, TUNED_NAME, p->output, sizeof p->output);
     }
     if (!code && s->journal && strlen(s->journal) >= PATH_SIZE) return complain(EXIT_USAGE, "--journal: the path is too long");
     if (s->journal)
@@ -81,8 +81,8 @@ static int find_places(const settings *s, places *p) {
         snprintf(p->journal, sizeof p->journal, "%s.journal", p->output);
     if (s->shared.profile)
         snprintf(p->profile, sizeof p->profile, "%s", s->shared.profile);
-    else if (s->shared.model)
-        snprintf(p->profile, sizeof p->profile, "%s/foveate-profile.safetensors", s->shared.model);
+    else if (s->shared.model && !code)
+        code = path_beside(s->shared.model, PROFILE_NAME, p->profile, sizeof p->profile);
     const char *const written[] = {p->output, p->journal, s->json ? s->json : ""};
     const char *const kept[] = {s->data, s->ids, p->profile, p->output, p->journal};
     for (size_t i = 0; i < 3 && !code; i++) {
@@ -103,7 +103,7 @@ static int write_setting(const tune *t, const places *p) {
     snprintf(chosen.attention, sizeof chosen.attention, "%s", t->settings.attention ? t->settings.attention : "");
     strcpy(chosen.values, one->values);
     strcpy(chosen.ffn, one->ffn);
-    json_t *file = tuned_pack(&chosen, t->engine.model, t->settings.dtype);
+    json_t *file = tuned_pack(&chosen, t->engine.model, t->engine.info->dtype);
     if (file) json_object_set_new(file, "report", tune_pack(t));
     int code = output_open(&out, p->output);
     if (code) json_decref(file);

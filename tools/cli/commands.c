@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const command *const commands[] = {
-    &command_classify, &command_embed,    &command_eval,    &command_fill_mask,  &command_tag,
-    &command_rerank,   &command_tokenize, &command_explain, &command_calibrate,  &command_tune,
-    &command_methods,  &command_info,     &command_bench,   &command_completion, &command_help,
+    &command_classify, &command_embed,   &command_eval,       &command_fill_mask, &command_tag,    &command_rerank,
+    &command_tokenize, &command_explain, &command_calibrate,  &command_tune,      &command_import, &command_methods,
+    &command_info,     &command_bench,   &command_completion, &command_help,
 };
 
 const command *command_at(size_t index) {

@@ -5,8 +5,8 @@
 #include "options.h"
 
 extern const command command_classify, command_embed, command_eval, command_fill_mask, command_tag, command_rerank,
-    command_calibrate, command_tune, command_tokenize, command_explain, command_methods, command_info, command_bench,
-    command_completion, command_help;
+    command_calibrate, command_tune, command_import, command_tokenize, command_explain, command_methods, command_info,
+    command_bench, command_completion, command_help;
 
 const command *command_at(size_t index); /* NULL past the end */
 const command *command_find(const char *name);

@@ -15,8 +15,8 @@ static const struct {
     option row;
 } shared_rows[] = {
     {SHARED_MODEL,
-     {"model", 'm', OPTION_TEXT, SHARED(model), "DIR", NULL, "Hugging Face folder [embedded tiny-sentiment]", 0, 0, HINT_FOLDER,
-      0}},
+     {"model", 'm', OPTION_TEXT, SHARED(model), "DIR", NULL, "Hugging Face folder, or a packed file [embedded tiny-sentiment]", 0,
+      0, HINT_FILE, 0}},
     {SHARED_METHODS,
      {"attention", 0, OPTION_TEXT, SHARED(attention), "METHOD", NULL, "which tokens attend to which [the checkpoint's own]", 0, 0,
       HINT_NAMES, name_attention}},
@@ -29,8 +29,8 @@ static const struct {
      {"profile", 0, OPTION_TEXT, SHARED(profile), "FILE", NULL,
       "calibration of the model, for methods that need one [the one beside the model]", 0, 0, HINT_FILE, 0}},
     {SHARED_RUN,
-     {"dtype", 0, OPTION_TEXT, SHARED(dtype), "TYPE", "f32", "f32, bf16 or int8: how the layers' weights are held and multiplied",
-      0, 0, HINT_NONE, 0}},
+     {"dtype", 0, OPTION_TEXT, SHARED(dtype), "TYPE", NULL,
+      "f32, bf16 or int8: how the layers' weights are held and multiplied [f32, or as packed]", 0, 0, HINT_NONE, 0}},
     {SHARED_RUN,
      {"threads", 't', OPTION_NUMBER, SHARED(threads), "N", NULL, "threads [what this machine offers]", 1, 256, HINT_NONE, 0}},
     {SHARED_METHODS,

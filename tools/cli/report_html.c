@@ -40,7 +40,7 @@ void report_origin(FILE *file, const report_source *s) {
     fputs(", kernels ", file);
     html_string(file, s->machine->tier);
     fprintf(file, ", %u thread%s, ", s->threads, s->threads == 1 ? "" : "s");
-    html_string(file, s->shared->dtype);
+    html_string(file, s->compared->items[0].engine.info->dtype);
     fprintf(file, ", foveate %s, with <code>foveate eval", fov_version());
     for (size_t i = 0; i < s->shared->word_count; i++) {
         putc(' ', file);

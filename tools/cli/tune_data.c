@@ -119,7 +119,7 @@ json_t *tune_header(const tune *t, const char *profile) {
     return json_pack("{s:i, s:s, s:o, s:o, s:b, s:o, s:s, s:s, s:s, s:i, s:I, s:I, s:o, s:s}", "foveate-tune", 1, "version",
                      fov_version(), "model", tuned_hash(fov_model_hash(t->engine.model)), "data", tuned_hash(hash_data(&t->data)),
                      "swap", (int)t->goal.swap, "profile", tuned_hash(t->has_profile ? hash_file(profile) : 0), "attention",
-                     t->settings.attention ? t->settings.attention : "", "dtype", t->settings.dtype, "metric", t->metric, "threads",
-                     (int)threads, "seed", (json_int_t)t->settings.seed, "max-length", (json_int_t)t->settings.max_length, "cpu",
-                     json_text(t->machine.cpu), "tier", t->machine.tier);
+                     t->settings.attention ? t->settings.attention : "", "dtype", t->engine.info->dtype, "metric", t->metric,
+                     "threads", (int)threads, "seed", (json_int_t)t->settings.seed, "max-length",
+                     (json_int_t)t->settings.max_length, "cpu", json_text(t->machine.cpu), "tier", t->machine.tier);
 }

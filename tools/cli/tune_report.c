@@ -59,7 +59,7 @@ json_t *tune_pack(const tune *t) {
     json_object_set_new(out, "complete", json_boolean(!t->stopped));
     json_object_set_new(out, "seed", json_integer((json_int_t)t->settings.seed));
     json_object_set_new(out, "max_length", json_integer((json_int_t)t->settings.max_length));
-    json_object_set_new(out, "dtype", json_string(t->settings.dtype));
+    json_object_set_new(out, "dtype", json_string(t->engine.info->dtype));
     json_object_set_new(out, "threads", json_integer((json_int_t)t->settings.threads));
     json_object_set_new(out, "cpu", json_text(t->machine.cpu));
     json_object_set_new(out, "tier", json_text(t->machine.tier));

@@ -5,11 +5,14 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { TUNED_FORMAT = 1 };
 
-int tuned_path(const char *folder, char *path, size_t size) {
-    const int length = snprintf(path, size, "%s/" TUNED_NAME, folder);
+int path_beside(const char *model, const char *name, char *path, size_t size) {
+    struct stat facts;
+    const char *end = !stat(model, &facts) && S_ISREG(facts.st_mode) ? strrchr(model, '/') : model + strlen(model);
+    const int length = end ? snprintf(path, size, "%.*s/%s", (int)(end - model), model, name) : snprintf(path, size, "%s", name);
     if (length < 0 || (size_t)length >= size) return complain(EXIT_USAGE, "--model: the path is longer than %zu bytes", size - 1);
     return 0;
 }
@@ -33,7 +36,7 @@ static int take(const json_t *file, const char *name, char *text, const char *pa
     return 0;
 }
 
-static int check(const json_t *file, const fov_model *model, const shared_settings *s, const char *path) {
+static int check(const json_t *file, const fov_model *model, const char *path) {
     char hash[20];
     snprintf(hash, sizeof hash, "%016" PRIx64, fov_model_hash(model));
     if (json_integer_value(json_object_get(file, "foveate-tuned")) != TUNED_FORMAT)
@@ -41,10 +44,10 @@ static int check(const json_t *file, const fov_model *model, const shared_settin
     const char *of = json_string_value(json_object_get(file, "model"));
     if (!of || strcmp(of, hash))
         return complain(EXIT_FAILED, "%s: it was tuned for other weights: tune this model, or leave --tuned out", path);
-    const char *dtype = json_string_value(json_object_get(file, "dtype"));
-    if (!dtype || strcmp(dtype, s->dtype))
+    const char *dtype = json_string_value(json_object_get(file, "dtype")), *held = fov_model_get_info(model)->dtype;
+    if (!dtype || strcmp(dtype, held))
         return complain(EXIT_USAGE, "--tuned: %s was tuned with --dtype %s, not %s: give that, or tune again", path,
-                        dtype ? dtype : "?", s->dtype);
+                        dtype ? dtype : "?", held);
     return 0;
 }
 
@@ -61,13 +64,13 @@ int tuned_read(tuned *t, const fov_model *model, const shared_settings *settings
     char path[4096];
     json_error_t error;
     if (!settings->model) return complain(EXIT_USAGE, "--tuned: the embedded model has no folder: give --model DIR");
-    int code = tuned_path(settings->model, path, sizeof path);
+    int code = path_beside(settings->model, TUNED_NAME, path, sizeof path);
     if (code) return code;
     json_t *file = json_load_file(path, 0, &error);
     if (!file)
         return complain(EXIT_FAILED, "%s: %s: run 'foveate tune --model %s' first, or leave --tuned out", path, error.text,
                         settings->model);
-    code = check(file, model, settings, path);
+    code = check(file, model, path);
     if (!code) code = take(file, "attention", t->attention, path);
     if (!code) code = take(file, "values", t->values, path);
     if (!code) code = take(file, "ffn", t->ffn, path);

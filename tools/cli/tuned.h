@@ -16,8 +16,10 @@ typedef struct tuned {
     char values[SETTING_SIZE], ffn[SETTING_SIZE];
 } tuned;
 
-/* "DIR/foveate-tuned.json". 0 or an exit code. */
-int tuned_path(const char *folder, char *path, size_t size);
+#define PROFILE_NAME "foveate-profile.safetensors"
+
+/* DIR/name; of a packed file in the folder that it lies in. 0 or an exit code. */
+int path_beside(const char *model, const char *name, char *path, size_t size);
 /* Read the setting beside the model and check that it is this model's and agrees with the command line. 0 or an exit code. */
 int tuned_read(tuned *t, const fov_model *model, const shared_settings *settings);
 /* The part of the file that tuned_read reads; the caller adds what else it knows. NULL: out of memory. */
