@@ -255,7 +255,11 @@ fov_status fov_model_load_blocks(const fov_model_files *f, const fov_model_optio
     fov_status status = fov_tensors_open_memory(f->weights, f->weights_size, "model.safetensors",
                                                 fov_allocator_or_default(options ? options->allocator : NULL), &tensors, error);
     if (status) return status;
-    return build(s, tensors, "model", 5, NULL, options, model, error);
+    status = build(s, tensors, "model", 5, NULL, options, model, error);
+    if (status) return status;
+    (*model)->profile = f->profile;
+    (*model)->profile_size = f->profile ? f->profile_size : 0;
+    return FOV_OK;
 }
 
 void fov_model_free(fov_model *m) {
