@@ -313,6 +313,7 @@ typedef struct fov_calibration_options {
 FOV_API fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options,
                                           fov_calibration **calibration, fov_error *error);
 FOV_API void fov_calibration_free(fov_calibration *calibration); /* NULL is allowed */
+/* Told of texts during fov_calibration_add, of fits during fov_calibration_write (which may take minutes). */
 FOV_API void fov_calibration_set_progress(fov_calibration *calibration, fov_progress progress, void *context);
 
 /* Add texts; may be called any number of times. After an error the calibration can only be freed. */

@@ -110,7 +110,10 @@ fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *con
                         (unsigned long long)c->texts, (unsigned long long)c->tokens, (unsigned long long)needed,
                         more ? ", about " : "", (unsigned long long)more, more ? " such texts" : "");
     }
-    const fov_profile_options options = {.threads = c->session->settings.threads, .compact = c->compact};
+    const fov_profile_options options = {.threads = c->session->settings.threads,
+                                         .compact = c->compact,
+                                         .progress = c->session->progress,
+                                         .progress_context = c->session->progress_context};
     const fov_provenance provenance = {.format = 1,
                                        .model = fov_model_hash(model),
                                        .texts_hash = c->hash,

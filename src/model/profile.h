@@ -49,7 +49,9 @@ size_t fov_profile_tokens(const struct fov_model *model);
 size_t fov_profile_sample(const struct fov_model *model);
 typedef struct fov_profile_options {
     unsigned threads;
-    bool compact; /* fewer levels, weights in f16 */
+    bool compact;          /* fewer levels, weights in f16 */
+    fov_progress progress; /* fits done of all; NULL: none */
+    void *progress_context;
 } fov_profile_options;
 fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
                              const fov_provenance *provenance, const fov_profile_options *options, fov_writer write, void *context,

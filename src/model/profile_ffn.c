@@ -48,9 +48,9 @@ bool fov_profile_ffn_declare(const struct fov_model *model, bool compact, json_t
     return good;
 }
 
-fov_status fov_profile_ffn_write(const struct fov_model *model, bool compact, fov_ffn_fit *fit, fov_writer write, void *context,
-                                 fov_error *error) {
-    const layout s = layout_of(model, compact);
+fov_status fov_profile_ffn_write(const struct fov_model *model, const fov_profile_options *options, fov_ffn_fit *fit,
+                                 fov_writer write, void *context, fov_error *error) {
+    const layout s = layout_of(model, options->compact);
     const fov_profile_part levels = {"ffn.levels", "U32", {s.levels, 0, 0}, s.level};
     fov_status status = fov_profile_put(model, &levels, write, context, error);
     for (size_t l = 0; !status && l < model->config.layers; l++) {
@@ -58,6 +58,7 @@ fov_status fov_profile_ffn_write(const struct fov_model *model, bool compact, fo
         fov_profile_part parts[PARTS];
         list_parts(model, &s, &data, parts);
         for (size_t i = 0; !status && i < PARTS; i++) status = fov_profile_put(model, &parts[i], write, context, error);
+        if (!status) status = fov_profile_tell(model, options, model->config.layers + l + 1, error);
     }
     return status;
 }

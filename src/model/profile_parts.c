@@ -56,3 +56,8 @@ fov_status fov_profile_put(const struct fov_model *model, const fov_profile_part
     if (status || written) return status;
     return fov_fail(error, FOV_ERR_IO, model->name, "the profile could not be written: the caller's writer failed");
 }
+
+fov_status fov_profile_tell(const struct fov_model *model, const fov_profile_options *o, size_t done, fov_error *error) {
+    if (!o->progress || !o->progress(o->progress_context, done, 2 * model->config.layers)) return FOV_OK;
+    return fov_fail(error, FOV_ERR_ARGUMENT, "progress", "stopped by the caller");
+}

@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "model/ffn_fit.h"
+#include "model/profile.h"
 
 typedef struct fov_profile_part {
     const char *name, *dtype;
@@ -21,7 +22,9 @@ fov_status fov_profile_put(const struct fov_model *model, const fov_profile_part
 
 /* profile_ffn.c: the feed-forward's tensors: declared, then fitted and written. */
 bool fov_profile_ffn_declare(const struct fov_model *model, bool compact, json_t *header, size_t *offset);
-fov_status fov_profile_ffn_write(const struct fov_model *model, bool compact, fov_ffn_fit *fit, fov_writer write, void *context,
-                                 fov_error *error);
+fov_status fov_profile_ffn_write(const struct fov_model *model, const fov_profile_options *options, fov_ffn_fit *fit,
+                                 fov_writer write, void *context, fov_error *error);
+/* A fit of each layer's values, then one of each feed-forward: `done` of them are made. FOV_ERR_ARGUMENT: the caller stops here. */
+fov_status fov_profile_tell(const struct fov_model *model, const fov_profile_options *options, size_t done, fov_error *error);
 
 #endif

@@ -249,9 +249,12 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_moments *m
     status = put_header(&s, error);
     if (!status) status = put(&s, provenance, sizeof *provenance, error);
     if (!status) status = put(&s, s.level, s.levels * sizeof *s.level, error);
-    for (size_t l = 0; l < c->layers && !status; l++) status = put_layer(&s, l, (double)provenance->tokens, error);
+    for (size_t l = 0; l < c->layers && !status; l++) {
+        status = put_layer(&s, l, (double)provenance->tokens, error);
+        if (!status) status = fov_profile_tell(model, options, l + 1, error);
+    }
     fov_release(&model->allocator, arena.block);
-    if (!status) status = fov_profile_ffn_write(model, s.compact, ffn, write, context, error);
+    if (!status) status = fov_profile_ffn_write(model, options, ffn, write, context, error);
     fov_ffn_fit_free(ffn);
     return status;
 }

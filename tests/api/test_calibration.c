@@ -425,6 +425,33 @@ static void test_shipped(void **state) {
     for (size_t i = 0; i < 5; i++) fov_release(fov_allocator_or_default(NULL), data[i]);
 }
 
+static int count_calls(void *context, size_t done, size_t total) {
+    size_t *calls = context; /* [0] made, [1] at which to stop */
+    calls[0]++;
+    assert_int_equal(done, calls[0]);
+    assert_int_equal(total, 8); /* two fits for each of four layers */
+    return calls[0] == calls[1];
+}
+
+/* The fits are told one by one, and can be stopped. */
+static void test_progress(void **state) {
+    (void)state;
+    for (size_t stop = 0; stop <= 8; stop += 3) {
+        fov_calibration *c = NULL;
+        fov_error why;
+        bytes out = {0};
+        size_t calls[2] = {0, stop};
+        assert_ok(fov_calibration_create(model, &(fov_calibration_options){.compact = 1}, &c, error));
+        assert_ok(fov_calibration_add(c, texts, TEXTS, error));
+        fov_calibration_set_progress(c, count_calls, calls);
+        assert_int_equal(fov_calibration_write(c, append, &out, &why), stop ? FOV_ERR_ARGUMENT : FOV_OK);
+        if (stop) assert_non_null(strstr(why.message, "stopped"));
+        assert_int_equal(calls[0], stop ? stop : 8);
+        free(out.data);
+        fov_calibration_free(c);
+    }
+}
+
 static void test_too_few(void **state) {
     (void)state;
     fov_calibration *c = NULL;
@@ -460,6 +487,7 @@ int main(void) {
         cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_statistics),    cmocka_unit_test(test_estimators),
         cmocka_unit_test(test_refused_profiles), cmocka_unit_test(test_other_weights), cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_feedforward),      cmocka_unit_test(test_compact),       cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -61,7 +61,12 @@ static int calibrate(engine *e, reader *r, output *out, const settings *s) {
     int code = add_texts(c, r, s);
     const double gathered = seconds_now();
     fov_calibration_get_counts(c, &counts);
-    if (!code && fov_calibration_write(c, write_bytes, out, &error)) {
+    progress p;
+    progress_start(&p, "fits", s->shared.quiet);
+    fov_calibration_set_progress(c, progress_callback, &p);
+    const bool failed = !code && fov_calibration_write(c, write_bytes, out, &error);
+    progress_end(&p);
+    if (failed) {
         if (error.status == FOV_ERR_IO) code = output_check(out); /* it knows why */
         if (!code) code = complain_api(EXIT_FAILED, &error);
     }
