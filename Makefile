@@ -8,7 +8,7 @@ PRESET = release
 SECONDS = 30
 
 help:
-	@echo 'make demo      build, then classify and explain a few sentences with the embedded model'
+	@echo 'make demo      build, then classify, explain and measure a few sentences with the embedded model'
 	@echo 'make test      build, then run all tests'
 	@echo 'make build     build/release/foveate, the libraries and the tests'
 	@echo 'make install   program, libraries, headers, pkg-config and CMake files to DESTDIR/PREFIX ($(PREFIX))'

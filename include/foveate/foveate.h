@@ -176,6 +176,8 @@ typedef struct fov_model_files {
     size_t config_size, vocab_size, tokenizer_config_size;
     const void *weights; /* safetensors, 8-byte aligned */
     size_t weights_size;
+    const void *profile; /* calibration profile, 8-byte aligned; or NULL. Read when a session's method needs one */
+    size_t profile_size;
 } fov_model_files;
 FOV_API fov_status fov_model_load_memory(const fov_model_files *files, const fov_model_options *options, fov_model **model,
                                          fov_error *error);
@@ -319,12 +321,14 @@ typedef struct fov_calibration_options {
     unsigned threads;    /* 1..256; 0: default of the machine */
     size_t max_length;   /* tokens kept of one text; 0: the model's limit */
     size_t batch_tokens; /* tokens in flight; 0: 4096. Never changes the profile */
+    int compact;         /* 1: a small profile: few levels, weights in f16 */
 } fov_calibration_options;
 
 /* The model must outlive the calibration; free it with fov_calibration_free. */
 FOV_API fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options,
                                           fov_calibration **calibration, fov_error *error);
 FOV_API void fov_calibration_free(fov_calibration *calibration); /* NULL is allowed */
+/* Told of texts during fov_calibration_add, of fits during fov_calibration_write (which may take minutes). */
 FOV_API void fov_calibration_set_progress(fov_calibration *calibration, fov_progress progress, void *context);
 
 /* Add texts; may be called any number of times. After an error the calibration can only be freed. */

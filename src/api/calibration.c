@@ -10,6 +10,7 @@ struct fov_calibration {
     fov_moments *moments;
     fov_sample *sample; /* of the inputs of the feed-forward layers */
     uint64_t texts, tokens, hash;
+    bool compact;
 };
 
 static void observe(void *context, fov_seam seam, size_t layer, const fov_batch *batch, const float *x, size_t rows) {
@@ -31,6 +32,7 @@ fov_status fov_calibration_create(const fov_model *model, const fov_calibration_
     fov_calibration *c = fov_alloc_zero(&model->allocator, sizeof *c);
     if (!c) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
     c->allocator = model->allocator;
+    c->compact = o->compact;
     const fov_session_options s = {
         .threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens, .all_rows = 1};
     fov_status status = fov_session_create(model, &s, &c->session, error);
@@ -108,12 +110,15 @@ fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *con
                         (unsigned long long)c->texts, (unsigned long long)c->tokens, (unsigned long long)needed,
                         more ? ", about " : "", (unsigned long long)more, more ? " such texts" : "");
     }
-    const unsigned threads = c->session->settings.threads;
+    const fov_profile_options options = {.threads = c->session->settings.threads,
+                                         .compact = c->compact,
+                                         .progress = c->session->progress,
+                                         .progress_context = c->session->progress_context};
     const fov_provenance provenance = {.format = 1,
                                        .model = fov_model_hash(model),
                                        .texts_hash = c->hash,
                                        .texts = c->texts,
                                        .tokens = c->tokens,
                                        .max_length = c->session->max_length};
-    return fov_profile_write(model, c->moments, c->sample, &provenance, threads, write, context, error);
+    return fov_profile_write(model, c->moments, c->sample, &provenance, &options, write, context, error);
 }

@@ -68,6 +68,12 @@ static fov_status open_profile(fov_session *s, const fov_session_options *o, fov
     const bool for_values = fov_values_needs_profile(&s->settings.values);
     const char *method = for_values ? s->settings.values.info->name : s->settings.ffn.info->name;
     if (!name && !for_values && !fov_ffn_needs_profile(&s->settings.ffn)) return FOV_OK;
+    if (!name && s->model->profile) {
+        fov_status status =
+            fov_profile_open_memory(s->model, s->model->profile, s->model->profile_size, s->model->name, &s->profile, error);
+        s->settings.profile = s->profile;
+        return status;
+    }
     if (!name && !*s->model->folder)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, method,
                         "'%s' needs a calibration profile, and a model from memory has none beside it: name one as profile",

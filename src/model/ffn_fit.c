@@ -11,6 +11,7 @@
 #include "core/status.h"
 #include "core/threads.h"
 #include "model/ffn_select.h"
+#include "model/half.h"
 
 enum { BLOCK = 1024 };
 static const double RIDGE = 1e-3;
@@ -18,6 +19,7 @@ static const double RIDGE = 1e-3;
 struct fov_ffn_fit {
     const struct fov_model *model;
     fov_sample *sample;
+    bool compact;
     unsigned threads;
     size_t width, hidden, levels, top, sum, fitted;
     uint32_t level[FOV_FFN_LEVELS];
@@ -35,12 +37,13 @@ struct fov_ffn_fit {
     void *block;
 };
 
-size_t fov_ffn_fit_levels(size_t hidden, uint32_t levels[FOV_FFN_LEVELS]) {
+size_t fov_ffn_fit_levels(size_t hidden, bool compact, uint32_t levels[FOV_FFN_LEVELS]) {
     static const size_t parts[] = {48, 24, 12, 6, 4, 3}; /* 64, 128, 256, 512, 768, 1024 of 3072 */
     const size_t step = hidden < 384 ? 4 : FOV_PANEL;
     size_t count = 1;
     levels[0] = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (compact && parts[i] != 24 && parts[i] != 6) continue;
         const uint32_t level = (uint32_t)(hidden / parts[i] / step * step);
         if (level > levels[count - 1]) levels[count++] = level;
     }
@@ -74,13 +77,14 @@ static size_t carve(fov_arena *arena, fov_ffn_fit *f) {
     return arena->used;
 }
 
-fov_status fov_ffn_fit_create(const struct fov_model *model, fov_sample *sample, unsigned threads, fov_ffn_fit **fit,
+fov_status fov_ffn_fit_create(const struct fov_model *model, fov_sample *sample, bool compact, unsigned threads, fov_ffn_fit **fit,
                               fov_error *error) {
     const fov_config *c = &model->config;
     fov_ffn_fit *f = fov_alloc_zero(&model->allocator, sizeof *f);
     if (!f) return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory");
-    *f = (fov_ffn_fit){.model = model, .sample = sample, .threads = threads, .width = c->width, .hidden = c->ffn_width};
-    f->levels = fov_ffn_fit_levels(f->hidden, f->level);
+    *f = (fov_ffn_fit){
+        .model = model, .sample = sample, .compact = compact, .threads = threads, .width = c->width, .hidden = c->ffn_width};
+    f->levels = fov_ffn_fit_levels(f->hidden, compact, f->level);
     f->top = f->level[f->levels - 1];
     for (size_t l = 0; l < f->levels; l++) f->sum += f->level[l];
     f->fitted = fov_sample_sort(sample);
@@ -251,6 +255,7 @@ static void find_fits(const fov_ffn_fit *f) {
     for (size_t l = 0; l < f->levels; at += f->level[l++] * f->width)
         for (size_t k = 0; k < f->level[l]; k++)
             for (size_t c = 0; c < f->width; c++) f->data.weight[at + c * f->level[l] + k] = f->fits[at + k * f->width + c];
+    if (f->compact) fov_half_round(f->model->kernels, f->data.weight, at);
 }
 
 /* ---- held-out errors ---- */

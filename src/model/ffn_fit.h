@@ -5,8 +5,8 @@
 #include "model/model.h"
 #include "model/sample.h"
 
-/* Levels of a layer of `hidden` units: ascending, from 0, at most a third of them. */
-size_t fov_ffn_fit_levels(size_t hidden, uint32_t levels[FOV_FFN_LEVELS]);
+/* Levels of a layer of `hidden` units: ascending, from 0, at most a third of them; compact: few, at most a sixth. */
+size_t fov_ffn_fit_levels(size_t hidden, bool compact, uint32_t levels[FOV_FFN_LEVELS]);
 
 /* What is found for one layer; the arrays of fov_ffn_profile. */
 typedef struct fov_ffn_fit_data {
@@ -16,8 +16,8 @@ typedef struct fov_ffn_fit_data {
 
 typedef struct fov_ffn_fit fov_ffn_fit;
 
-/* Sorts the sample. FOV_ERR_ARGUMENT: too few tokens to fit, or none held out. */
-fov_status fov_ffn_fit_create(const struct fov_model *model, fov_sample *sample, unsigned threads, fov_ffn_fit **fit,
+/* Sorts the sample. compact: weights are rounded to f16. FOV_ERR_ARGUMENT: too few tokens to fit, or none held out. */
+fov_status fov_ffn_fit_create(const struct fov_model *model, fov_sample *sample, bool compact, unsigned threads, fov_ffn_fit **fit,
                               fov_error *error);
 void fov_ffn_fit_free(fov_ffn_fit *fit); /* NULL is allowed */
 /* Fit a layer; the arrays are owned by the fit, until its next call. */

@@ -229,7 +229,12 @@ fov_status fov_model_load_blocks(const fov_model_files *f, const fov_model_optio
     fov_tensors *tensors = NULL;
     fov_status status = fov_tensors_open_memory(f->weights, f->weights_size, "model.safetensors",
                                                 fov_allocator_or_default(options ? options->allocator : NULL), &tensors, error);
-    return status ? status : fov_model_build(&s, tensors, options, model, error);
+    if (status) return status;
+    status = fov_model_build(&s, tensors, options, model, error);
+    if (status) return status;
+    (*model)->profile = f->profile;
+    (*model)->profile_size = f->profile ? f->profile_size : 0;
+    return FOV_OK;
 }
 
 void fov_model_free(fov_model *m) {

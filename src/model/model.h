@@ -48,7 +48,9 @@ struct fov_model {
     fov_activation activation, pooler_activation, lm_activation; /* of the feed-forward layer, and in the heads */
     fov_model_info info;
     char name[128], architecture[32], attention[96];
-    char folder[1024]; /* where it was loaded from; "" for memory */
+    char folder[1024];   /* where it was loaded from; "" for memory */
+    const void *profile; /* borrowed; of a model from memory, or NULL */
+    size_t profile_size;
     size_t max_length;
     size_t globals;         /* leading tokens with global attention */
     size_t position_offset; /* token i uses position row i + offset */

@@ -13,14 +13,26 @@ typedef struct reading {
     const char *path;
     uint32_t *seen; /* [d or hidden] the last head, from 1, in whose order a feature was met */
     uint32_t heads;
+    const fov_kernels *kernels;
+    size_t used; /* of the profile's widened */
     fov_error *error;
     fov_status status;
 } reading;
 
-/* Data of a tensor of this type and shape (dims of 0 are absent). */
+/* The next of the F16 tensors in r->widened, which has room for all. */
+static const float *widen(reading *r, const fov_tensor *t) {
+    float *to = r->profile->widened + r->used;
+    fov_tensor_read(r->kernels, t, 0, t->count, to);
+    r->used += t->count;
+    return to;
+}
+
+/* Data of a tensor of this type and shape (dims of 0 are absent); F16 serves for F32. */
 static const void *find(reading *r, const char *name, fov_dtype dtype, size_t a, size_t b, size_t c) {
     if (r->status) return NULL;
     const fov_tensor *t = fov_tensors_find(r->profile->tensors, name);
+    const bool half = dtype == FOV_F32 && t && t->dtype == FOV_F16;
+    if (half) dtype = FOV_F16;
     if (!t) {
         r->status =
             fov_fail(r->error, FOV_ERR_FORMAT, r->path, "tensor '%s' is missing: is this a profile of 'foveate calibrate'?", name);
@@ -29,6 +41,7 @@ static const void *find(reading *r, const char *name, fov_dtype dtype, size_t a,
     const size_t shape[3] = {a, b, c};
     bool same = t->dtype == dtype && t->dims == (c ? 3u : b ? 2u : 1u);
     for (unsigned i = 0; same && i < t->dims; i++) same = t->shape[i] == shape[i];
+    if (same && half) return widen(r, t);
     if (same && (uintptr_t)t->data % fov_dtype_size(dtype) == 0) return t->data;
     r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
                          same ? "tensor '%s' is not aligned: make the profile anew with 'foveate calibrate'"
@@ -103,7 +116,9 @@ static void read_layer(reading *r, const fov_config *c, size_t layer, const uint
     for (size_t l = 0; l < count; l++) sum += levels[l];
     fov_value_profile p = {.file = r->path, .levels = count, .level = levels};
     p.mean = find_layer(r, layer, "mean", FOV_F32, d, 0, 0);
-    p.covariance = find_layer(r, layer, "covariance", FOV_F32, d, d, 0);
+    const bool square = has_layer(r, layer, "covariance");
+    p.variance = find_layer(r, layer, square ? "covariance" : "variance", FOV_F32, d, square ? d : 0, 0);
+    p.variance_step = square ? d + 1 : 1;
     p.share = find_layer(r, layer, "share", FOV_F32, h, 0, 0);
     p.order = find_layer(r, layer, "regress.order", FOV_U32, h, top, 0);
     p.regress_weight = find_layer(r, layer, "regress.weight", FOV_F32, h, sum, e);
@@ -116,7 +131,7 @@ static void read_layer(reading *r, const fov_config *c, size_t layer, const uint
     }
     check_order(r, layer, p.order, h, top, d);
     check_finite(r, layer, p.mean, d);
-    for (size_t i = 0; p.covariance && i < d; i++) check_finite(r, layer, p.covariance + i * d + i, 1);
+    for (size_t i = 0; p.variance && i < d; i++) check_finite(r, layer, p.variance + i * p.variance_step, 1);
     check_finite(r, layer, p.share, h);
     check_finite(r, layer, p.regress_error, h * count);
     check_finite(r, layer, p.regress_weight, h * sum * e);
@@ -181,11 +196,22 @@ static void read_all(reading *r, const struct fov_model *model) {
     read_ffn(r, model);
 }
 
+/* Every F16 tensor is read at most once. */
+static void make_room(reading *r, const fov_allocator *allocator) {
+    size_t count = 0;
+    for (size_t i = 0; i < fov_tensors_count(r->profile->tensors); i++) {
+        const fov_tensor *t = fov_tensors_at(r->profile->tensors, i);
+        if (t->dtype == FOV_F16) count = fov_add(count, t->count);
+    }
+    if (count) r->profile->widened = fov_alloc(allocator, fov_mul(count, sizeof *r->profile->widened));
+    if (count && !r->profile->widened) r->status = fov_fail(r->error, FOV_ERR_MEMORY, r->path, "out of memory");
+}
+
 /* Reads `bytes`; those in p->bytes are released with it. */
 static fov_status read_bytes(const struct fov_model *model, fov_profile *p, const void *bytes, size_t size, const char *label,
                              fov_error *error) {
     const fov_allocator *allocator = &model->allocator;
-    reading r = {.profile = p, .path = label, .error = error};
+    reading r = {.profile = p, .path = label, .kernels = model->kernels, .error = error};
     p->layers = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *p->layers));
     const size_t widest = model->config.width > model->config.ffn_width ? model->config.width : model->config.ffn_width;
     r.seen = fov_alloc_zero(allocator, fov_mul(widest, sizeof *r.seen));
@@ -193,6 +219,7 @@ static fov_status read_bytes(const struct fov_model *model, fov_profile *p, cons
         r.status = fov_fail(error, FOV_ERR_MEMORY, label, "out of memory");
     else
         r.status = fov_tensors_open_memory(bytes, size, label, allocator, &p->tensors, error);
+    if (!r.status) make_room(&r, allocator);
     if (!r.status) read_all(&r, model);
     fov_release(allocator, r.seen);
     return r.status;
@@ -230,6 +257,7 @@ void fov_profile_close(fov_profile *p) {
     const fov_allocator allocator = p->allocator;
     fov_tensors_close(p->tensors);
     fov_release(&allocator, p->bytes);
+    fov_release(&allocator, p->widened);
     fov_release(&allocator, p->layers);
     fov_release(&allocator, p->ffn);
     fov_release(&allocator, p);

@@ -2,14 +2,15 @@
  *
  * "provenance" U64 [6]: format (1), hash of the model's tensors, hash of the texts, texts, tokens, token limit of a text.
  * "levels" U32 [n]. Then for layer L, with d inputs, H heads of size e, r = the last level, s = the sum of levels:
- *     layers.L.value.mean            F32 [d]         layers.L.value.covariance      F32 [d, d]
+ *     layers.L.value.mean            F32 [d]         layers.L.value.covariance      F32 [d, d], or its diagonal:
+ *                                                    layers.L.value.variance        F32 [d]
  *     layers.L.value.share           F32 [H]         layers.L.value.regress.order   U32 [H, r]
  *     layers.L.value.regress.weight  F32 [H, s, e]   layers.L.value.regress.error   F32 [H, n]
  *     layers.L.value.lowrank.basis   F32 [r / 2, H e]  layers.L.value.lowrank.error  F32 [n]     both or none
  * Then, with m hidden units at the last of n' levels and s' the sum of levels ("ffn.levels" U32 [n']), for narrow feed-forwards:
  *     layers.L.ffn.order   U32 [m]         layers.L.ffn.weight  F32 [s' d], level by level [d, level]
  *     layers.L.ffn.bias    F32 [n', d]     layers.L.ffn.error   F32 [n']     layers.L.ffn.energy  F32 [1]
- * A profile may lack these. Other tensors are passed over. */
+ * A profile may lack these. Weights and basis may be F16. Other tensors are passed over. */
 #ifndef FOV_MODEL_PROFILE_H
 #define FOV_MODEL_PROFILE_H
 
@@ -25,10 +26,11 @@ typedef struct fov_provenance {
 
 typedef struct fov_profile {
     fov_allocator allocator;
-    char *bytes; /* of the file */
+    char *bytes;    /* of the file */
+    float *widened; /* its F16 tensors as f32 */
     fov_tensors *tensors;
     fov_provenance provenance;
-    fov_value_profile *layers; /* [L], into bytes */
+    fov_value_profile *layers; /* [L], into bytes or widened */
     fov_ffn_profile *ffn;      /* the same; NULL: the file has none */
 } fov_profile;
 
@@ -40,12 +42,19 @@ fov_status fov_profile_open_memory(const struct fov_model *model, const void *by
 void fov_profile_close(fov_profile *profile); /* NULL is allowed */
 
 /* Fit and write. Levels used for inputs of width d: ascending, from 0, below d. */
-size_t fov_profile_levels(size_t d, uint32_t levels[FOV_PROFILE_LEVELS]);
+size_t fov_profile_levels(size_t d, bool compact, uint32_t levels[FOV_PROFILE_LEVELS]);
 /* Tokens that a fit needs at least. */
 size_t fov_profile_tokens(const struct fov_model *model);
 /* Tokens kept of the inputs of the feed-forward layers, for their fits. */
 size_t fov_profile_sample(const struct fov_model *model);
+typedef struct fov_profile_options {
+    unsigned threads;
+    bool compact;          /* fewer levels, weights in f16 */
+    fov_progress progress; /* fits done of all; NULL: none */
+    void *progress_context;
+} fov_profile_options;
 fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
-                             const fov_provenance *provenance, unsigned threads, fov_writer write, void *context, fov_error *error);
+                             const fov_provenance *provenance, const fov_profile_options *options, fov_writer write, void *context,
+                             fov_error *error);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "core/json.h"
 #include "model/ffn_fit.h"
+#include "model/profile.h"
 
 typedef struct fov_profile_part {
     const char *name, *dtype;
@@ -13,13 +14,17 @@ typedef struct fov_profile_part {
     const void *data;
 } fov_profile_part;
 
-size_t fov_profile_elements(const fov_profile_part *part);
-/* Add a tensor of elements of `size` bytes to the header; false when out of memory. */
-bool fov_profile_declare(json_t *header, const char *name, const fov_profile_part *part, size_t size, size_t *offset);
+/* Add a tensor to the header; false when out of memory. */
+bool fov_profile_declare(json_t *header, const char *name, const fov_profile_part *part, size_t *offset);
+/* Write its data, f32 becoming F16 where the part says so. FOV_ERR_UNSUPPORTED: a value is beyond F16. */
+fov_status fov_profile_put(const struct fov_model *model, const fov_profile_part *part, fov_writer write, void *context,
+                           fov_error *error);
 
 /* profile_ffn.c: the feed-forward's tensors: declared, then fitted and written. */
-bool fov_profile_ffn_declare(const struct fov_model *model, json_t *header, size_t *offset);
-fov_status fov_profile_ffn_write(const struct fov_model *model, fov_ffn_fit *fit, fov_writer write, void *context,
-                                 fov_error *error);
+bool fov_profile_ffn_declare(const struct fov_model *model, bool compact, json_t *header, size_t *offset);
+fov_status fov_profile_ffn_write(const struct fov_model *model, const fov_profile_options *options, fov_ffn_fit *fit,
+                                 fov_writer write, void *context, fov_error *error);
+/* A fit of each layer's values, then one of each feed-forward: `done` of them are made. FOV_ERR_ARGUMENT: the caller stops here. */
+fov_status fov_profile_tell(const struct fov_model *model, const fov_profile_options *options, size_t done, fov_error *error);
 
 #endif

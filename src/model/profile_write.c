@@ -6,19 +6,21 @@
 #include "core/json.h"
 #include "core/status.h"
 #include "core/threads.h"
+#include "model/half.h"
 #include "model/profile.h"
 #include "model/profile_parts.h"
 #include "values/lowrank_fit.h"
 #include "values/project.h"
 #include "values/regress_fit.h"
 
-size_t fov_profile_levels(size_t d, uint32_t levels[FOV_PROFILE_LEVELS]) {
+size_t fov_profile_levels(size_t d, bool compact, uint32_t levels[FOV_PROFILE_LEVELS]) {
     static const uint32_t all[] = {0, 16, 32, 64, 96, 128, 192, 256, 384, 512};
+    const uint32_t few[] = {0, (uint32_t)d / 16, (uint32_t)d / 4, (uint32_t)d / 2};
+    const uint32_t *from = compact ? few : all;
+    const size_t most = compact ? sizeof few / sizeof *few : sizeof all / sizeof *all;
     size_t count = 0;
-    while (count < sizeof all / sizeof *all && all[count] < d) {
-        levels[count] = all[count];
-        count++;
-    }
+    for (size_t i = 0; i < most && from[i] < d; i++)
+        if (!i || from[i] > levels[count - 1]) levels[count++] = from[i];
     return count;
 }
 
@@ -46,6 +48,7 @@ typedef struct writing {
     fov_writer write;
     void *context;
     size_t d, heads, e, levels, sum, top;
+    bool compact;
     uint32_t level[FOV_PROFILE_LEVELS];
     layer_data data;
     double *mean, *covariance, *w, *scratch; /* w: [heads][d][e]; scratch: [threads] */
@@ -81,47 +84,34 @@ typedef fov_profile_part part;
 enum { PARTS = 8 };
 
 static void list_parts(const writing *s, part parts[PARTS]) {
+    const char *weight = s->compact ? "F16" : "F32";
     const part all[PARTS] = {{"mean", "F32", {s->d, 0, 0}, s->data.mean},
-                             {"covariance", "F32", {s->d, s->d, 0}, s->data.covariance},
+                             {s->compact ? "variance" : "covariance", "F32", {s->d, s->compact ? 0 : s->d, 0}, s->data.covariance},
                              {"share", "F32", {s->heads, 0, 0}, s->data.share},
                              {"regress.order", "U32", {s->heads, s->top, 0}, s->data.order},
-                             {"regress.weight", "F32", {s->heads, s->sum, s->e}, s->data.weight},
+                             {"regress.weight", weight, {s->heads, s->sum, s->e}, s->data.weight},
                              {"regress.error", "F32", {s->heads, s->levels, 0}, s->data.error},
-                             {"lowrank.basis", "F32", {s->rank, s->d, 0}, s->data.basis},
+                             {"lowrank.basis", weight, {s->rank, s->d, 0}, s->data.basis},
                              {"lowrank.error", "F32", {s->levels, 0, 0}, s->data.basis_error}};
     memcpy(parts, all, sizeof all);
 }
 
-size_t fov_profile_elements(const part *p) {
-    return p->shape[0] * (p->shape[1] ? p->shape[1] : 1) * (p->shape[2] ? p->shape[2] : 1);
-}
-
-bool fov_profile_declare(json_t *header, const char *name, const part *p, size_t size, size_t *offset) {
-    json_t *shape = json_array();
-    for (size_t i = 0; i < 3 && p->shape[i]; i++) json_array_append_new(shape, json_integer((json_int_t)p->shape[i]));
-    const size_t begin = *offset;
-    *offset += fov_profile_elements(p) * size;
-    return !json_object_set_new(header, name,
-                                json_pack("{s:s, s:o, s:[I, I]}", "dtype", p->dtype, "shape", shape, "data_offsets",
-                                          (json_int_t)begin, (json_int_t)*offset));
-}
-
-static const part provenance_part = {"provenance", "U64", {sizeof(fov_provenance) / sizeof(uint64_t), 0, 0}, NULL};
-
 static json_t *make_header(const writing *s) {
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "foveate-profile");
-    part parts[PARTS], levels = {"levels", "U32", {s->levels, 0, 0}, NULL};
+    const part provenance = {"provenance", "U64", {sizeof(fov_provenance) / sizeof(uint64_t), 0, 0}, NULL};
+    const part levels = {"levels", "U32", {s->levels, 0, 0}, NULL};
+    part parts[PARTS];
     size_t offset = 0;
     list_parts(s, parts);
-    bool good = header && fov_profile_declare(header, provenance_part.name, &provenance_part, sizeof(uint64_t), &offset) &&
-                fov_profile_declare(header, levels.name, &levels, sizeof(uint32_t), &offset);
+    bool good = header && fov_profile_declare(header, provenance.name, &provenance, &offset) &&
+                fov_profile_declare(header, levels.name, &levels, &offset);
     for (size_t l = 0; good && l < s->model->config.layers; l++)
         for (size_t i = 0; good && i < PARTS; i++) {
             char name[96];
             snprintf(name, sizeof name, "layers.%zu.value.%s", l, parts[i].name);
-            good = fov_profile_declare(header, name, &parts[i], sizeof(float), &offset);
+            good = fov_profile_declare(header, name, &parts[i], &offset);
         }
-    if (good) good = fov_profile_ffn_declare(s->model, header, &offset);
+    if (good) good = fov_profile_ffn_declare(s->model, s->compact, header, &offset);
     if (good) return header;
     json_decref(header);
     return NULL;
@@ -185,6 +175,7 @@ static void fit_task(void *context, size_t head, unsigned thread) {
                                  .weight = s->data.weight + head * s->sum * s->e,
                                  .error = s->data.error + head * s->levels};
     fov_regress_fit_run(&fit, s->scratch + thread * s->scratch_size);
+    if (s->compact) fov_half_round(s->model->kernels, fit.weight, s->sum * s->e);
 }
 
 /* After fit_task, which unpacks the weights. */
@@ -199,6 +190,7 @@ static void fit_basis(const writing *s) {
                                  .basis = s->data.basis,
                                  .residual = s->residual};
     fov_lowrank_fit_run(&fit, s->basis_scratch);
+    if (s->compact) fov_half_round(s->model->kernels, fit.basis, s->rank * s->d);
     for (size_t l = 0; l < s->levels; l++) s->data.basis_error[l] = (float)s->residual[fov_profile_rank(s->level[l], s->d)];
 }
 
@@ -208,7 +200,8 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
                         "layer %zu: the inputs are not finite, or too large for exact sums over %.0f tokens: give fewer texts",
                         layer, tokens);
     for (size_t i = 0; i < s->d; i++) s->data.mean[i] = (float)s->mean[i];
-    for (size_t i = 0; i < s->d * s->d; i++) s->data.covariance[i] = (float)s->covariance[i];
+    const size_t step = s->compact ? s->d + 1 : 1; /* the diagonal alone */
+    for (size_t i = 0; i * step < s->d * s->d; i++) s->data.covariance[i] = (float)s->covariance[i * step];
     find_shares(s, &s->model->layers[layer].o);
     s->layer = layer;
     fov_parallel(s->threads, s->heads, fit_task, s);
@@ -216,31 +209,34 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
     part parts[PARTS];
     list_parts(s, parts);
     fov_status status = FOV_OK;
-    for (size_t i = 0; i < PARTS && !status; i++)
-        status = put(s, parts[i].data, fov_profile_elements(&parts[i]) * sizeof(float), error);
+    for (size_t i = 0; i < PARTS && !status; i++) status = fov_profile_put(s->model, &parts[i], s->write, s->context, error);
     return status;
 }
 
 fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
-                             const fov_provenance *provenance, unsigned threads, fov_writer write, void *context,
+                             const fov_provenance *provenance, const fov_profile_options *options, fov_writer write, void *context,
                              fov_error *error) {
     const fov_config *c = &model->config;
     writing s = {.model = model,
                  .moments = moments,
-                 .threads = threads,
+                 .threads = options->threads,
+                 .compact = options->compact,
                  .write = write,
                  .context = context,
                  .d = c->width,
                  .heads = c->heads,
                  .e = c->width / c->heads};
-    s.levels = fov_profile_levels(s.d, s.level);
+    s.levels = fov_profile_levels(s.d, s.compact, s.level);
     if (s.levels < 2)
         return fov_fail(error, FOV_ERR_UNSUPPORTED, model->name, "a width of %zu is too small to leave anything out", s.d);
+    if (s.compact && s.d % 2) /* its tensors of two bytes an element would leave others unaligned */
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, model->name, "a compact profile needs an even width, not %zu: make a full one",
+                        s.d);
     s.top = s.level[s.levels - 1];
     s.rank = fov_profile_rank(s.top, s.d);
     for (size_t l = 0; l < s.levels; l++) s.sum += s.level[l];
     fov_ffn_fit *ffn = NULL;
-    fov_status status = fov_ffn_fit_create(model, sample, threads, &ffn, error);
+    fov_status status = fov_ffn_fit_create(model, sample, s.compact, s.threads, &ffn, error);
     if (status) return status;
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &s);
@@ -253,9 +249,12 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_moments *m
     status = put_header(&s, error);
     if (!status) status = put(&s, provenance, sizeof *provenance, error);
     if (!status) status = put(&s, s.level, s.levels * sizeof *s.level, error);
-    for (size_t l = 0; l < c->layers && !status; l++) status = put_layer(&s, l, (double)provenance->tokens, error);
+    for (size_t l = 0; l < c->layers && !status; l++) {
+        status = put_layer(&s, l, (double)provenance->tokens, error);
+        if (!status) status = fov_profile_tell(model, options, l + 1, error);
+    }
     fov_release(&model->allocator, arena.block);
-    if (!status) status = fov_profile_ffn_write(model, ffn, write, context, error);
+    if (!status) status = fov_profile_ffn_write(model, options, ffn, write, context, error);
     fov_ffn_fit_free(ffn);
     return status;
 }

@@ -53,7 +53,7 @@ static double mass_of(const fov_value_weights *w, size_t head, size_t i, bool ca
         norm += (double)fov_value_weight(w, head, i, c) * (double)fov_value_weight(w, head, i, c);
     if (!calibrated) return norm;
     const double mean = (double)w->profile->mean[i];
-    return sqrt(norm * (fmax((double)w->profile->covariance[i * w->width + i], 0) + mean * mean));
+    return sqrt(norm * (fmax(fov_profile_variance(w->profile, i), 0) + mean * mean));
 }
 
 static void bind_head(const fov_value_weights *w, size_t head, bool calibrated, double *mass, uint32_t *stack, const tables *t) {

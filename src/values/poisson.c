@@ -61,7 +61,7 @@ static double find_masses(const fov_value_weights *w, size_t head, double *mass)
         double norm = 0;
         for (size_t c = 0; c < w->head_size; c++)
             norm += (double)fov_value_weight(w, head, i, c) * (double)fov_value_weight(w, head, i, c);
-        mass[i] = norm > 0 ? sqrt(norm * fmax((double)w->profile->covariance[i * w->width + i], 0)) : -1;
+        mass[i] = norm > 0 ? sqrt(norm * fmax(fov_profile_variance(w->profile, i), 0)) : -1;
         top = fmax(top, mass[i]);
     }
     for (size_t i = 0; i < w->width; i++) {

@@ -9,10 +9,11 @@
 enum { FOV_PROFILE_LEVELS = 16 }; /* most levels of an estimator */
 
 typedef struct fov_value_profile {
-    const char *file;        /* for messages */
-    const float *mean;       /* [d] of the inputs X over all calibration tokens */
-    const float *covariance; /* [d][d], divided by the number of tokens */
-    const float *share;      /* [H] ||W_O's columns of the head||_F^2 over its mean */
+    const char *file;      /* for messages */
+    const float *mean;     /* [d] of the inputs X over all calibration tokens */
+    const float *variance; /* of feature i, over the same: variance[i * variance_step] */
+    size_t variance_step;
+    const float *share; /* [H] ||W_O's columns of the head||_F^2 over its mean */
 
     /* regress: the features of level l are the first level[l] of a head's order. */
     size_t levels;
@@ -25,6 +26,10 @@ typedef struct fov_value_profile {
     const float *basis;       /* [rank of the last level][H * e] orthonormal rows */
     const float *basis_error; /* [levels] residual energy of the whole layer */
 } fov_value_profile;
+
+static inline double fov_profile_variance(const fov_value_profile *p, size_t i) {
+    return (double)p->variance[i * p->variance_step];
+}
 
 /* Rank of a level, for m outputs. */
 static inline size_t fov_profile_rank(size_t level, size_t m) {

@@ -47,7 +47,7 @@ fov_value_center fov_value_center_of(const fov_value_profile *profile, size_t wi
     double trace = 0;
     for (size_t i = 0; i < width; i++) {
         mean[i] = profile->mean[i];
-        trace += (double)profile->covariance[i * width + i];
+        trace += fov_profile_variance(profile, i);
     }
     return (fov_value_center){mean, trace > 0 ? (float)(1 / trace) : 0};
 }

@@ -4,6 +4,9 @@
 #include "support/reference_encoder.h"
 #include "support/tiny.h"
 
+#include "core/file.h"
+#include "model/model.h"
+
 enum { TEXTS = 160, WIDTH = 256 };
 
 typedef struct bytes {
@@ -44,13 +47,12 @@ static void make_texts(void) {
     }
 }
 
-static bytes calibrate(const fov_model *model, unsigned threads, size_t batch_tokens, size_t step, int reversed) {
-    const fov_calibration_options options = {.threads = threads, .batch_tokens = batch_tokens};
+static bytes calibrate_with(const fov_model *model, const fov_calibration_options *options, size_t step, int reversed) {
     fov_calibration *c = NULL;
     bytes out = {0};
     fov_text order[TEXTS];
     for (size_t i = 0; i < TEXTS; i++) order[i] = texts[reversed ? TEXTS - 1 - i : i];
-    assert_ok(fov_calibration_create(model, &options, &c, error));
+    assert_ok(fov_calibration_create(model, options, &c, error));
     for (size_t i = 0; i < TEXTS; i += step)
         assert_ok(fov_calibration_add(c, order + i, TEXTS - i < step ? TEXTS - i : step, error));
     fov_calibration_counts counts;
@@ -60,6 +62,11 @@ static bytes calibrate(const fov_model *model, unsigned threads, size_t batch_to
     assert_ok(fov_calibration_write(c, append, &out, error));
     fov_calibration_free(c);
     return out;
+}
+
+static bytes calibrate(const fov_model *model, unsigned threads, size_t batch_tokens, size_t step, int reversed) {
+    const fov_calibration_options options = {.threads = threads, .batch_tokens = batch_tokens};
+    return calibrate_with(model, &options, step, reversed);
 }
 
 static fov_model *model;
@@ -209,11 +216,11 @@ static void test_feedforward(void **state) {
         assert_true(off > 0 && off < .25 * spread); /* half of the logits' size: these settings are mild */
         assert_true(stats.total_done_real < .9 * whole.total_done_real);
     }
-    const fov_session_options wrong[] = {
-        {.ffn = "narrow:m=77", .profile = path}, {.ffn = "guided", .attention = "yoso", .profile = path}, {.ffn = "guided"}};
-    static const fov_status statuses[] = {FOV_ERR_ARGUMENT, FOV_ERR_UNSUPPORTED, FOV_ERR_IO};
-    static const char *const words[] = {"m=77", "'guided' needs attention weights", "foveate calibrate"};
-    for (size_t i = 0; i < 3; i++) {
+    const fov_session_options wrong[] = {{.ffn = "narrow:m=77", .profile = path},
+                                         {.ffn = "guided", .attention = "yoso", .profile = path}};
+    static const fov_status statuses[] = {FOV_ERR_ARGUMENT, FOV_ERR_UNSUPPORTED};
+    static const char *const words[] = {"m=77", "'guided' needs attention weights"};
+    for (size_t i = 0; i < 2; i++) {
         fov_session *s = NULL;
         fov_error why;
         assert_int_equal(fov_session_create(model, &wrong[i], &s, &why), statuses[i]);
@@ -274,8 +281,6 @@ static void test_refused_profiles(void **state) {
     assert_int_equal(open_profile(TINY_FOLDER "/model.safetensors", &error), FOV_ERR_FORMAT);
     assert_non_null(strstr(error.message, "provenance"));
     assert_int_equal(open_profile(folder_path(&place, "absent"), &error), FOV_ERR_IO);
-    assert_int_equal(open_profile(NULL, &error), FOV_ERR_IO);
-    assert_non_null(strstr(error.message, "foveate calibrate"));
     const fov_session_options yoso = {.values = "regress", .attention = "yoso", .profile = folder_path(&place, "profile")};
     fov_session *s = NULL;
     assert_int_equal(fov_session_create(model, &yoso, &s, &error), FOV_ERR_UNSUPPORTED);
@@ -305,8 +310,146 @@ static void test_other_weights(void **state) {
     fov_error error;
     assert_int_equal(fov_session_create(second, &options, &s, &error), FOV_ERR_MISMATCH);
     assert_non_null(strstr(error.message, "other weights"));
+    const fov_session_options none[] = {{.values = "regress"}, {.ffn = "guided"}};
+    for (size_t i = 0; i < 2; i++) { /* its folder holds no profile */
+        assert_int_equal(fov_session_create(second, &none[i], &s, &error), FOV_ERR_IO);
+        assert_non_null(strstr(error.message, "foveate calibrate"));
+    }
     fov_model_free(second);
     folder_remove(&other);
+}
+
+/* Elements of a tensor as double, whichever its type. */
+static double element(const fov_tensor *t, size_t i) {
+    float x;
+    fov_tensor_read(fov_kernels_get(NULL), t, i, 1, &x);
+    return (double)x;
+}
+
+/* A compact profile holds the full one's fits at its own levels, to f16: half a step of 11 bits, or of 2^-24 for the smallest. */
+static void test_compact(void **state) {
+    (void)state;
+    const fov_calibration_options options = {.threads = 2, .compact = 1};
+    bytes small = calibrate_with(model, &options, TEXTS, 0);
+    assert_true(small.size < profile.size / 6);
+    fov_tensors *full = NULL, *made = NULL;
+    assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &full, error));
+    assert_ok(fov_tensors_open_memory(small.data, small.size, "compact", NULL, &made, error));
+    const fov_tensor *all = fov_tensors_find(full, "levels"), *few = fov_tensors_find(made, "levels");
+    const fov_tensor *before = fov_tensors_find(full, "layers.1.value.regress.weight");
+    const fov_tensor *after = fov_tensors_find(made, "layers.1.value.regress.weight");
+    assert_int_equal(after->dtype, FOV_F16);
+    assert_int_equal(fov_tensors_find(made, "layers.1.ffn.weight")->dtype, FOV_F16);
+    assert_int_equal(fov_tensors_find(made, "layers.1.value.lowrank.basis")->dtype, FOV_F16);
+    const size_t e = before->shape[2];
+    size_t from = 0, to = 0, same = 0;
+    for (size_t l = 0, k = 0; l < all->shape[0] && k < few->shape[0]; l++) { /* head 0 */
+        const size_t level = ((const uint32_t *)all->data)[l];
+        if (level == ((const uint32_t *)few->data)[k]) {
+            for (size_t i = 0; i < level * e; i++) {
+                const double x = element(before, from + i), y = element(after, to + i);
+                assert_true(fabs(x - y) <= fmax(fabs(x) * 0x1p-11, 0x1p-25));
+            }
+            to += level * e;
+            same++;
+            k++;
+        }
+        from += level * e;
+    }
+    assert_int_equal(same, few->shape[0]);
+    assert_true(same >= 3);
+    const fov_tensor *covariance = fov_tensors_find(full, "layers.2.value.covariance");
+    const fov_tensor *variance = fov_tensors_find(made, "layers.2.value.variance");
+    assert_int_equal(variance->count, WIDTH);
+    for (size_t i = 0; i < WIDTH; i++) assert_true(element(variance, i) == element(covariance, i * WIDTH + i));
+    fov_tensors_close(made);
+    fov_tensors_close(full);
+
+    folder_write(&place, "compact", small.data, small.size);
+    static const char *const methods[][2] = {
+        {"regress", "exact"}, {"lowrank", "exact"}, {"poisson", "guided"}, {"mca:p=calibrated", "narrow:m=160"}};
+    static float logits[TEXTS * 2], exact[TEXTS * 2];
+    fov_stats stats;
+    classify("exact", NULL, exact, &stats);
+    double spread = 0;
+    for (size_t i = 0; i < TEXTS * 2; i++) spread += pow((double)exact[i], 2);
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        double off = 0;
+        classify_with(methods[i][0], methods[i][1], folder_path(&place, "compact"), logits, &stats);
+        for (size_t j = 0; j < TEXTS * 2; j++) off += pow((double)exact[j] - (double)logits[j], 2);
+        assert_true(off > 0 && off < .25 * spread); /* half of the logits' size */
+    }
+    free(small.data);
+}
+
+/* The profile that models/tiny-sentiment comes with: small, this model's, and found beside it or given in memory. */
+static void test_shipped(void **state) {
+    (void)state;
+    static const char *const names[] = {"config.json", "vocab.txt", "model.safetensors", "foveate-profile.safetensors",
+                                        "tokenizer_config.json"};
+    char *data[5];
+    size_t size[5];
+    for (size_t i = 0; i < 5; i++)
+        assert_ok(fov_file_load(folder_path(&(folder){TINY_FOLDER}, names[i]), SIZE_MAX / 2, fov_allocator_or_default(NULL),
+                                &data[i], &size[i], error));
+    assert_true(size[3] < 1000000);
+    static float beside[TEXTS * 2], inside[TEXTS * 2];
+    fov_stats stats;
+    classify_with("regress", "guided", NULL, beside, &stats);
+    assert_true(stats.values_done_real < .25 * stats.values_exact_real && stats.total_done_real < .6 * stats.total_exact_real);
+    for (size_t i = 0; i < 3; i++) {
+        const fov_model_files files = {.config = data[0],
+                                       .config_size = size[0],
+                                       .vocab = data[1],
+                                       .vocab_size = size[1],
+                                       .tokenizer_config = data[4],
+                                       .tokenizer_config_size = size[4],
+                                       .weights = data[2],
+                                       .weights_size = size[2],
+                                       .profile = i < 2 ? data[3] : NULL,
+                                       .profile_size = size[3]};
+        const fov_session_options options = {.values = "regress", .ffn = "guided", .threads = 1};
+        fov_model *given = NULL;
+        fov_session *s = NULL;
+        fov_error why;
+        if (i == 1) data[3][9] = '?'; /* in its header */
+        assert_ok(fov_model_load_memory(&files, NULL, &given, error));
+        const fov_status status = fov_session_create(given, &options, &s, &why);
+        assert_int_equal(status, i == 0 ? FOV_OK : i == 1 ? FOV_ERR_FORMAT : FOV_ERR_UNSUPPORTED);
+        if (!i) assert_ok(fov_classify(s, texts, TEXTS, inside, NULL, error));
+        if (i == 2) assert_non_null(strstr(why.message, "none beside it"));
+        fov_session_free(s);
+        fov_model_free(given);
+    }
+    assert_memory_equal(beside, inside, sizeof inside);
+    for (size_t i = 0; i < 5; i++) fov_release(fov_allocator_or_default(NULL), data[i]);
+}
+
+static int count_calls(void *context, size_t done, size_t total) {
+    size_t *calls = context; /* [0] made, [1] at which to stop */
+    calls[0]++;
+    assert_int_equal(done, calls[0]);
+    assert_int_equal(total, 8); /* two fits for each of four layers */
+    return calls[0] == calls[1];
+}
+
+/* The fits are told one by one, and can be stopped. */
+static void test_progress(void **state) {
+    (void)state;
+    for (size_t stop = 0; stop <= 8; stop += 3) {
+        fov_calibration *c = NULL;
+        fov_error why;
+        bytes out = {0};
+        size_t calls[2] = {0, stop};
+        assert_ok(fov_calibration_create(model, &(fov_calibration_options){.compact = 1}, &c, error));
+        assert_ok(fov_calibration_add(c, texts, TEXTS, error));
+        fov_calibration_set_progress(c, count_calls, calls);
+        assert_int_equal(fov_calibration_write(c, append, &out, &why), stop ? FOV_ERR_ARGUMENT : FOV_OK);
+        if (stop) assert_non_null(strstr(why.message, "stopped"));
+        assert_int_equal(calls[0], stop ? stop : 8);
+        free(out.data);
+        fov_calibration_free(c);
+    }
 }
 
 static void test_too_few(void **state) {
@@ -343,7 +486,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_statistics),    cmocka_unit_test(test_estimators),
         cmocka_unit_test(test_refused_profiles), cmocka_unit_test(test_other_weights), cmocka_unit_test(test_too_few),
-        cmocka_unit_test(test_feedforward),
+        cmocka_unit_test(test_feedforward),      cmocka_unit_test(test_compact),       cmocka_unit_test(test_shipped),
+        cmocka_unit_test(test_progress),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -429,9 +429,9 @@ for values in regress lowrank poisson mca:p=calibrated; do
     lines out 2
     failed classify --values $values --profile q.absent texts
 done
-refused classify --values regress texts
-says 'calibration profile'
+run 0 classify --values regress --ffn guided texts # the embedded profile
 cp -r "$2/models/tiny-sentiment" calibrated
+rm calibrated/foveate-profile.safetensors
 failed classify --model calibrated --values regress texts
 says 'foveate calibrate --model calibrated'
 run 0 calibrate --model calibrated --data sentences --quiet

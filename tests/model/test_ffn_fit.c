@@ -157,10 +157,10 @@ static void test_fit(void **state) {
     fov_sample *s = NULL;
     fov_ffn_fit *fit = NULL;
     uint32_t level[FOV_FFN_LEVELS];
-    const size_t levels = fov_ffn_fit_levels(HIDDEN, level);
+    const size_t levels = fov_ffn_fit_levels(HIDDEN, false, level);
     assert_int_equal(fov_sample_create(LAYERS, WIDTH, N, fov_allocator_or_default(NULL), &s), FOV_OK);
     add(s, 0, TEXTS);
-    assert_ok(fov_ffn_fit_create(model, s, 2, &fit, error));
+    assert_ok(fov_ffn_fit_create(model, s, false, 2, &fit, error));
     const size_t fitted = fov_sample_sort(s);
     fov_ffn_fit_run(fit, LAYER - 1);
     const fov_ffn_fit_data data = fov_ffn_fit_run(fit, LAYER);
@@ -189,7 +189,7 @@ static void test_too_few(void **state) {
     fov_error why;
     assert_int_equal(fov_sample_create(LAYERS, WIDTH, N, fov_allocator_or_default(NULL), &s), FOV_OK);
     add(s, 0, 26);
-    assert_int_equal(fov_ffn_fit_create(model, s, 2, &fit, &why), FOV_ERR_ARGUMENT);
+    assert_int_equal(fov_ffn_fit_create(model, s, false, 2, &fit, &why), FOV_ERR_ARGUMENT);
     assert_non_null(strstr(why.message, "more than 320"));
     fov_sample_free(s);
     fov_model_free(model);

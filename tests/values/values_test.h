@@ -117,7 +117,8 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
     vt_make_basis(t);
     t->profile = (fov_value_profile){.file = "test",
                                      .mean = t->mean,
-                                     .covariance = t->covariance,
+                                     .variance = t->covariance,
+                                     .variance_step = VT_D + 1,
                                      .share = t->share,
                                      .levels = VT_LEVELS,
                                      .level = t->level,

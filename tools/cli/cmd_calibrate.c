@@ -11,7 +11,7 @@
 typedef struct settings {
     shared_settings shared;
     const char *data, *output;
-    bool pairs;
+    bool pairs, compact;
 } settings;
 
 static int write_bytes(void *context, const void *data, size_t size) {
@@ -56,12 +56,18 @@ static int calibrate(engine *e, reader *r, output *out, const settings *s) {
     fov_calibration_counts counts;
     fov_error error;
     const double start = seconds_now();
-    const fov_calibration_options options = {.threads = (unsigned)s->shared.threads, .max_length = (size_t)s->shared.max_length};
+    const fov_calibration_options options = {
+        .threads = (unsigned)s->shared.threads, .max_length = (size_t)s->shared.max_length, .compact = s->compact};
     if (fov_calibration_create(e->model, &options, &c, &error)) return complain_api(EXIT_FAILED, &error);
     int code = add_texts(c, r, s);
     const double gathered = seconds_now();
     fov_calibration_get_counts(c, &counts);
-    if (!code && fov_calibration_write(c, write_bytes, out, &error)) {
+    progress p;
+    progress_start(&p, "fits", s->shared.quiet);
+    fov_calibration_set_progress(c, progress_callback, &p);
+    const bool failed = !code && fov_calibration_write(c, write_bytes, out, &error);
+    progress_end(&p);
+    if (failed) {
         if (error.status == FOV_ERR_IO) code = output_check(out); /* it knows why */
         if (!code) code = complain_api(EXIT_FAILED, &error);
     }
@@ -98,6 +104,7 @@ static const option options[] = {
     {"data", 'd', OPTION_TEXT, FIELD(data), "TEXTS", NULL, "texts like those to come, one per line; no labels", 0, 0, HINT_FILE, 0},
     {"pairs", 0, OPTION_FLAG, FIELD(pairs), NULL, NULL, "a line is two texts separated by one TAB", 0, 0, HINT_NONE, 0},
     {"output", 'o', OPTION_TEXT, FIELD(output), "FILE", NULL, "the profile [DIR/foveate-profile.safetensors]", 0, 0, HINT_FILE, 0},
+    {"compact", 0, OPTION_FLAG, FIELD(compact), NULL, NULL, "a small profile: few levels, weights in f16", 0, 0, HINT_NONE, 0},
     {0},
 };
 

@@ -19,6 +19,7 @@ EMBED(embedded_config, "config.json");
 EMBED(embedded_vocab, "vocab.txt");
 EMBED(embedded_tokenizer, "tokenizer_config.json");
 EMBED(embedded_weights, "model.safetensors");
+EMBED(embedded_profile, "foveate-profile.safetensors");
 
 #define SIZE(symbol) ((size_t)(symbol##_end - symbol))
 
@@ -34,6 +35,8 @@ fov_status embedded_load(const fov_model_options *options, fov_model **model, fo
         .tokenizer_config_size = SIZE(embedded_tokenizer),
         .weights = embedded_weights,
         .weights_size = SIZE(embedded_weights),
+        .profile = embedded_profile,
+        .profile_size = SIZE(embedded_profile),
     };
     return fov_model_load_memory(&files, &named, model, error);
 }

@@ -25,7 +25,7 @@ static void draw(progress *p, size_t done, size_t total, double gone) {
     double rate = spent > 0 ? (double)done / spent : 0;
     fprintf(stderr, "\r\033[K%zu", p->before + done);
     if (total) fprintf(stderr, " of %zu", total);
-    fprintf(stderr, " %s, %.0f/s", p->unit, rate);
+    fprintf(stderr, " %s, %.*f/s", p->unit, rate < 10, rate);
     if (gone > 0 && gone < 1) {
         unsigned long left = (unsigned long)(spent * (1 - gone) / gone);
         fprintf(stderr, ", %lu:%02lu left", left / 60, left % 60);
