@@ -8,9 +8,9 @@
 
 #include "kernels/tile.h"
 
-/* At a twentieth of the cost of the products: a wide value costs as much as about three words of K. */
+/* A wide value costs the epilogue about what three words of K cost the product. */
 static size_t wide_most(size_t k) {
-    const size_t most = k / 256;
+    const size_t most = k < 128 ? 0 : 1 + k / 512;
     return most < FOV_WIDE ? most : FOV_WIDE;
 }
 
@@ -34,17 +34,22 @@ static void sort_first(const float *x, uint32_t *index, size_t n, size_t first) 
             }
 }
 
-/* The largest magnitudes of a row, at most `most`, none of which equals one that is left: how many, and their places. The most-th
- * largest of the lanes' maxima has at least `most` values that are not below it, and few more unless the row is flat. */
+/* The least of the maxima of `groups` parts of a row: as many values at least are not below it, and not many more unless the row is
+ * flat. */
+static float bound_of(const float lanes[FOV_LANES], size_t groups) {
+    float most[FOV_WIDE] = {0}, least = INFINITY;
+    for (size_t i = 0, g = 0; i < FOV_LANES; i++, g = g + 1 < groups ? g + 1 : 0) most[g] = lanes[i] > most[g] ? lanes[i] : most[g];
+    for (size_t g = 0; g < groups; g++) least = most[g] < least ? most[g] : least;
+    return least;
+}
+
+/* The largest magnitudes of a row, at most `most`, none of which equals one that is left: how many, and their places. */
 static size_t find_wide(const fov_row_scan *scan, const float *x, size_t k, size_t most, const float lanes[FOV_LANES],
                         uint32_t seen[FOV_WIDE_SEEN + FOV_LANES]) {
-    uint32_t order[FOV_LANES];
     size_t count = 0;
-    for (uint32_t i = 0; i < FOV_LANES; i++) order[i] = i;
-    sort_first(lanes, order, FOV_LANES, most);
-    for (size_t r = most; r; r--) {
-        const float bound = lanes[order[r - 1]];
-        if (bound > 0) count = scan->above(x, k, bound, seen);
+    for (size_t groups = most; groups; groups--) {
+        const float bound = bound_of(lanes, groups);
+        count = bound > 0 ? scan->above(x, k, bound, seen) : 0;
         if (bound > 0 && count <= FOV_WIDE_SEEN) break;
         count = 0;
     }
@@ -68,7 +73,6 @@ void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_q
     for (size_t i = 0; i < wide; i++) {
         const int32_t u = (int32_t)rintf(x[seen[i]] * quant->inverse) + quant->zero, byte = u < 0 ? 0 : u > 255 ? 255 : u;
         if (u == byte) continue;
-        quant->at[quant->wide] = seen[i];
-        quant->more[quant->wide++] = u - byte;
+        quant->more[quant->wide++] = (fov_wide){seen[i] / 4 * FOV_PANEL, 24 - seen[i] % 4 * 8, u - byte};
     }
 }

@@ -21,12 +21,19 @@ enum {
     FOV_LANES = 16
 };
 
-/* int8: X[i, k] = scale (u - zero); inverse = 1 / scale, or 0. u = byte + more[o] at k = at[o], o < wide; |more| < 2^15. */
+/* A value that needs more than a byte: what its u is beyond that, |more| < 2^15; where the column's words are in a panel, and how
+ * far left its byte is from the upper one. */
+typedef struct fov_wide {
+    uint32_t word, shift;
+    int32_t more;
+} fov_wide;
+
+/* int8: X[i, k] = scale (u - zero); inverse = 1 / scale, or 0. */
 typedef struct fov_quant {
     float scale, inverse;
     int32_t zero;
-    uint32_t wide, at[FOV_WIDE];
-    int32_t more[FOV_WIDE];
+    uint32_t wide;
+    fov_wide more[FOV_WIDE];
 } fov_quant;
 
 typedef struct fov_tile {
@@ -89,9 +96,9 @@ typedef struct fov_row_scan {
 /* A row's quantisation, the same bits on every tier. quantize.c */
 void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_quant *quant);
 
-/* The word row of a panel with W's column k in byte k % 4. */
-static inline const float *fov_tile_words(const fov_tile *t, size_t k) {
-    return t->gemm->w + (t->panel * fov_words(t->gemm->type, t->gemm->k) + k / 4) * FOV_PANEL;
+/* A tile's panel from its first word on. */
+static inline const float *fov_tile_panel(const fov_tile *t) {
+    return t->gemm->w + t->panel * fov_words(t->gemm->type, t->gemm->k) * FOV_PANEL;
 }
 
 #endif

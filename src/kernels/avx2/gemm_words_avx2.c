@@ -87,12 +87,12 @@ static void tile_bf16(const fov_tile *t) {
 }
 
 /* What wide values of X add to 8 columns' sums. */
-static inline __m256i add_wide(const fov_tile *t, const fov_quant *quant, size_t column, __m256i sum) {
+static inline __m256i add_wide(const fov_quant *quant, const float *panel, __m256i sum) {
     for (size_t o = 0; o < quant->wide; o++) {
-        const size_t k = quant->at[o];
-        const __m256i words = _mm256_load_si256((const __m256i *)(const void *)(fov_tile_words(t, k) + column));
-        const __m256i w = _mm256_srai_epi32(_mm256_sll_epi32(words, _mm_cvtsi32_si128(24 - 8 * (int)(k % 4))), 24);
-        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w, _mm256_set1_epi32(quant->more[o] & 0xffff)));
+        const fov_wide *wide = &quant->more[o];
+        const __m256i words = _mm256_load_si256((const __m256i *)(const void *)(panel + wide->word));
+        const __m256i w = _mm256_srai_epi32(_mm256_sll_epi32(words, _mm_cvtsi32_si128((int)wide->shift)), 24);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w, _mm256_set1_epi32(wide->more & 0xffff)));
     }
     return sum;
 }
@@ -107,7 +107,8 @@ static void dequantize(const fov_tile *t) {
         for (size_t i = 0; i < t->rows; i++) {
             float *sum = t->sum + i * FOV_PANEL + c;
             const __m256i zero = _mm256_mullo_epi32(_mm256_set1_epi32(t->quant[i].zero), w_sum);
-            const __m256i whole = add_wide(t, &t->quant[i], c, _mm256_load_si256((const __m256i *)(const void *)sum));
+            const __m256i whole =
+                add_wide(&t->quant[i], fov_tile_panel(t) + c, _mm256_load_si256((const __m256i *)(const void *)sum));
             const __m256i q = _mm256_sub_epi32(whole, zero);
             _mm256_store_ps(sum, _mm256_mul_ps(_mm256_cvtepi32_ps(q), _mm256_mul_ps(_mm256_set1_ps(t->quant[i].scale), scale)));
         }

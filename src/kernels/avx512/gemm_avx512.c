@@ -17,15 +17,10 @@ static inline __m512 activate(fov_activation act, __m512 v) {
     return v;
 }
 
-/* What wide values of X add to 16 columns' sums. */
-static inline __m512i add_wide(const fov_tile *t, const fov_quant *quant, size_t column, __m512i sum) {
-    for (size_t o = 0; o < quant->wide; o++) {
-        const size_t k = quant->at[o];
-        const __m512i words = _mm512_load_si512((const void *)(fov_tile_words(t, k) + column));
-        const __m512i w = _mm512_srai_epi32(_mm512_sll_epi32(words, _mm_cvtsi32_si128(24 - 8 * (int)(k % 4))), 24);
-        sum = _mm512_add_epi32(sum, _mm512_madd_epi16(w, _mm512_set1_epi32(quant->more[o] & 0xffff)));
-    }
-    return sum;
+/* 16 columns of a word's byte times what a wide value of X has beyond its own. */
+static inline __m512i wide16(const float *words, __m128i shift, __m512i more) {
+    const __m512i w = _mm512_srai_epi32(_mm512_sll_epi32(_mm512_load_si512((const void *)words), shift), 24);
+    return _mm512_madd_epi16(w, more);
 }
 
 /* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
@@ -35,6 +30,7 @@ __attribute__((always_inline)) static inline void finish(const fov_tile *t, cons
     const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
     __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0, scale0 = bias0, scale1 = bias0;
     __m512i w_sum0 = _mm512_setzero_si512(), w_sum1 = w_sum0;
+    const float *panel = fov_tile_panel(t);
     if (g->bias) {
         bias0 = _mm512_maskz_loadu_ps(low, g->bias + j);
         bias1 = _mm512_maskz_loadu_ps(high, g->bias + j + 16);
@@ -53,10 +49,14 @@ __attribute__((always_inline)) static inline void finish(const fov_tile *t, cons
         if (int8) {
             const __m512i zero = _mm512_set1_epi32(t->quant[i].zero);
             const __m512 scale = _mm512_set1_ps(t->quant[i].scale);
-            const __m512i s0 = add_wide(t, &t->quant[i], 0, _mm512_castps_si512(v0));
-            const __m512i s1 = add_wide(t, &t->quant[i], 16, _mm512_castps_si512(v1));
-            const __m512i q0 = _mm512_sub_epi32(s0, _mm512_mullo_epi32(zero, w_sum0));
-            const __m512i q1 = _mm512_sub_epi32(s1, _mm512_mullo_epi32(zero, w_sum1));
+            __m512i q0 = _mm512_sub_epi32(_mm512_castps_si512(v0), _mm512_mullo_epi32(zero, w_sum0));
+            __m512i q1 = _mm512_sub_epi32(_mm512_castps_si512(v1), _mm512_mullo_epi32(zero, w_sum1));
+            for (const fov_wide *o = t->quant[i].more, *end = o + t->quant[i].wide; o < end; o++) {
+                const __m128i shift = _mm_cvtsi32_si128((int)o->shift);
+                const __m512i more = _mm512_set1_epi32(o->more & 0xffff); /* times the lower half of w; the upper is its sign */
+                q0 = _mm512_add_epi32(q0, wide16(panel + o->word, shift, more));
+                q1 = _mm512_add_epi32(q1, wide16(panel + o->word + 16, shift, more));
+            }
             v0 = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), _mm512_mul_ps(scale, scale0));
             v1 = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), _mm512_mul_ps(scale, scale1));
         }

@@ -69,8 +69,8 @@ static void dequantize_row(const fov_tile *t, size_t row) {
         int32_t q = (int32_t)fov_float_bits(sum[j]) - quant.zero * g->w_sum[j0 + j];
         for (size_t o = 0; o < quant.wide; o++) {
             int8_t w[4];
-            memcpy(w, fov_tile_words(t, quant.at[o]) + j, sizeof w);
-            q += quant.more[o] * w[quant.at[o] % 4];
+            memcpy(w, fov_tile_panel(t) + quant.more[o].word + j, sizeof w);
+            q += quant.more[o].more * w[3 - quant.more[o].shift / 8];
         }
         sum[j] = (float)q * (quant.scale * g->w_scale[j0 + j]);
     }
