@@ -15,10 +15,25 @@ enum {
     FOV_TILE_SUMS = 16 * FOV_GEMM_ROWS   /* rows of a panel's sums kept in scratch */
 };
 
+enum {
+    FOV_WIDE = 8, /* values of a row that need more than a byte, at most */
+    FOV_WIDE_SEEN = 64,
+    FOV_LANES = 16
+};
+
+/* A value that needs more than a byte: what its u is beyond that, |more| < 2^15; where the column's words are in a panel, and how
+ * far left its byte is from the upper one. */
+typedef struct fov_wide {
+    uint32_t word, shift;
+    int32_t more;
+} fov_wide;
+
 /* int8: X[i, k] = scale (u - zero); inverse = 1 / scale, or 0. */
 typedef struct fov_quant {
     float scale, inverse;
     int32_t zero;
+    uint32_t wide;
+    fov_wide more[FOV_WIDE];
 } fov_quant;
 
 typedef struct fov_tile {
@@ -68,15 +83,22 @@ static inline size_t fov_tile_panels(size_t mr, size_t rows) {
 bool fov_gemm_block_run(const fov_tiles *tiles, const fov_gemm *gemm, size_t row_begin, size_t row_end, size_t panel_begin,
                         size_t panel_end, float *scratch, bool packed);
 
-/* The row's quantisation from its range; finite: no value is NaN or infinite. */
-static inline fov_quant fov_quant_of(float low, float high, bool finite) {
-    if (!finite) return (fov_quant){__builtin_nanf(""), 0, 0};
-    if (!(high > low)) return (fov_quant){0, 0, 0};
-    /* halves: high - low may overflow */
-    const float half = (high * 0.5f - low * 0.5f), scale = half / 127.5f;
-    if (!(scale > 0x1p-120f)) return (fov_quant){0, 0, 0}; /* nothing that f32 can tell from 0 */
-    const float inverse = 1 / scale;
-    return (fov_quant){scale, inverse, (int32_t)__builtin_rintf(-low * inverse)};
+/* Passes over a row of X that a tier brings for its quantisation. */
+typedef struct fov_row_scan {
+    /* lanes[l] = max of |x[i]|, i = l modulo 16, or 0; whether all are finite (else lanes is anything). */
+    bool (*lanes)(const float *x, size_t k, float lanes[FOV_LANES]);
+    /* Every i with |x[i]| >= bound, ascending, and how many. Stops once they are more than FOV_WIDE_SEEN. */
+    size_t (*above)(const float *x, size_t k, float bound, uint32_t seen[FOV_WIDE_SEEN + FOV_LANES]);
+    /* Least and largest of 0 and the x[i] with |x[i]| < bound. */
+    void (*range)(const float *x, size_t k, float bound, float *low, float *high);
+} fov_row_scan;
+
+/* A row's quantisation, the same bits on every tier. quantize.c */
+void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_quant *quant);
+
+/* A tile's panel from its first word on. */
+static inline const float *fov_tile_panel(const fov_tile *t) {
+    return t->gemm->w + t->panel * fov_words(t->gemm->type, t->gemm->k) * FOV_PANEL;
 }
 
 #endif

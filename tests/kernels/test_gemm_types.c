@@ -4,6 +4,7 @@
 #include "kernels_test.h"
 
 #include "kernels/gemm.h"
+#include "kernels/tile.h"
 #include "support/bf16.h"
 
 /* x with 8 significant bits by the definition. */
@@ -126,17 +127,26 @@ static void test_to_bf16(void **state) {
     }
 }
 
-/* Whole numbers whose scales are 1: x in [-100, 155] with both ends in every row, |w| <= 127 with 127 in every row. Then the
- * products are exact and so is y as long as it stays below 2^24. */
-static void test_int8_whole(void **state) {
-    (void)state;
+/* Whole numbers whose scales are 1: x in [-100, 155] with both ends in every row, so often that none is left out of the range,
+ * |w| <= 127 with 127 in every row. Then the products are exact and so is y as long as it stays below 2^24. wide: among them as
+ * many large values as a row may have, which need more than a byte. */
+static void check_int8_whole(bool wide) {
     const fov_kernels *k;
     FOR_TIERS(k) for (size_t s = 0; s < SHAPES; s++) {
         const size_t n = shapes[s][0], m = shapes[s][1], depth = shapes[s][2];
         if (depth < 2) continue;
         float *x = malloc(n * depth * sizeof *x), *w = malloc(m * depth * sizeof *w);
         assert_true(x && w);
-        for (size_t i = 0; i < n * depth; i++) x[i] = i % depth == 0 ? -100 : i % depth == 1 ? 155 : (float)test_below(256) - 100;
+        for (size_t i = 0; i < n * depth; i++) {
+            const size_t c = i % depth;
+            x[i] = c % 64 == 0 ? -100 : c % 64 == 1 ? 155 : (float)test_below(256) - 100;
+        }
+        const size_t large = !wide || depth < 128 ? 0 : 1 + depth / 512 < FOV_WIDE ? 1 + depth / 512 : FOV_WIDE;
+        for (size_t i = 0; i < n; i++)
+            for (size_t o = 0; o < large; o++) { /* of both signs, in every byte of a word */
+                const float size = (float)(156 + test_below(o ? 2000 : 30000));
+                x[i * depth + 65 * o + 16] = (i + o) % 2 ? size : -size;
+            }
         for (size_t i = 0; i < m * depth; i++) w[i] = i % depth == i / depth % depth ? 127 : (float)test_below(255) - 127;
         problem p = make(k, FOV_TYPE_INT8, n, m, depth, x, w);
         p.g.bias = p.g.residual = NULL;
@@ -152,6 +162,50 @@ static void test_int8_whole(void **state) {
         release(&p);
         free(x);
         free(w);
+    }
+}
+
+static void test_int8_whole(void **state) {
+    (void)state;
+    check_int8_whole(false);
+}
+
+static void test_int8_wide(void **state) {
+    (void)state;
+    check_int8_whole(true);
+}
+
+/* A row of small values and a few large: the error is that of the small ones' range, so that the large cost the others nothing;
+ * of large ones beyond 2^7 times that, a 16 bit number's. */
+static void test_int8_outliers(void **state) {
+    (void)state;
+    enum { N = 9, M = 40, K = 1100 };
+    const fov_kernels *k;
+    FOR_TIERS(k) for (float large = 16; large < 1e6f; large *= 9) {
+        float x[N * K], w[M * K];
+        double small = 0;
+        for (size_t i = 0; i < N * K; i++) small = fmax(small, fabs((double)(x[i] = test_float())));
+        assert_true(small < (double)large / 3);
+        for (size_t i = 0; i < M * K; i++) w[i] = i % K == i / K ? 127 : (float)test_below(255) - 127; /* exact in int8 */
+        for (size_t i = 0; i < N; i++) x[i * K + 7 * i] = large, x[i * K + 7 * i + 300] = -large / 2, x[i * K + K - 1] = large / 3;
+        problem p = make(k, FOV_TYPE_INT8, N, M, K, x, w);
+        p.g.bias = p.g.residual = NULL;
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        const double step = fmax(2 * small / 255, (double)large / (256 * 127.5));
+        for (size_t i = 0; i < N; i++)
+            for (size_t j = 0; j < M; j++) {
+                double exact = 0, bound = 0, size = 0;
+                for (size_t c = 0; c < K; c++) {
+                    const double product = (double)x[i * K + c] * (double)w[j * K + c];
+                    exact += product;
+                    size += fabs(product);
+                    bound += fabs((double)w[j * K + c]) * step; /* half a step, and half for the zero's rounding */
+                }
+                const double error = fabs((double)p.g.y[i * M + j] - exact);
+                if (!(error <= bound + size * 0x1p-20))
+                    fail_msg("%s large=%g: error %g, bound %g", k->name, (double)large, error, bound);
+            }
+        release(&p);
     }
 }
 
@@ -288,9 +342,11 @@ static void test_packed_at(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bf16),      cmocka_unit_test(test_to_bf16),           cmocka_unit_test(test_int8_whole),
-        cmocka_unit_test(test_int8_real), cmocka_unit_test(test_rows_alone),        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_packed_at), cmocka_unit_test(test_not_finite_weight),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_to_bf16),
+        cmocka_unit_test(test_int8_whole),    cmocka_unit_test(test_int8_wide),
+        cmocka_unit_test(test_int8_outliers), cmocka_unit_test(test_int8_real),
+        cmocka_unit_test(test_rows_alone),    cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_packed_at),     cmocka_unit_test(test_not_finite_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

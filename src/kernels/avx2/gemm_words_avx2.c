@@ -86,6 +86,17 @@ static void tile_bf16(const fov_tile *t) {
     if (t->last) fov_finish_f32_avx2(t);
 }
 
+/* What wide values of X add to 8 columns' sums. */
+static inline __m256i add_wide(const fov_quant *quant, const float *panel, __m256i sum) {
+    for (size_t o = 0; o < quant->wide; o++) {
+        const fov_wide *wide = &quant->more[o];
+        const __m256i words = _mm256_load_si256((const __m256i *)(const void *)(panel + wide->word));
+        const __m256i w = _mm256_srai_epi32(_mm256_sll_epi32(words, _mm_cvtsi32_si128((int)wide->shift)), 24);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(w, _mm256_set1_epi32(wide->more & 0xffff)));
+    }
+    return sum;
+}
+
 /* sum = s_i scale[j] (sum - z_i w_sum[j]), as f32 in place. */
 static void dequantize(const fov_tile *t) {
     const fov_gemm *g = t->gemm;
@@ -96,7 +107,9 @@ static void dequantize(const fov_tile *t) {
         for (size_t i = 0; i < t->rows; i++) {
             float *sum = t->sum + i * FOV_PANEL + c;
             const __m256i zero = _mm256_mullo_epi32(_mm256_set1_epi32(t->quant[i].zero), w_sum);
-            const __m256i q = _mm256_sub_epi32(_mm256_load_si256((const __m256i *)(const void *)sum), zero);
+            const __m256i whole =
+                add_wide(&t->quant[i], fov_tile_panel(t) + c, _mm256_load_si256((const __m256i *)(const void *)sum));
+            const __m256i q = _mm256_sub_epi32(whole, zero);
             _mm256_store_ps(sum, _mm256_mul_ps(_mm256_cvtepi32_ps(q), _mm256_mul_ps(_mm256_set1_ps(t->quant[i].scale), scale)));
         }
     }
@@ -138,16 +151,48 @@ static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *w
     }
 }
 
-static void measure_int8(const float *x, size_t k, fov_quant *quant) {
-    __m256 low = _mm256_setzero_ps(), high = low, finite = low;
+static inline __m256 size8(__m256 v) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+
+static bool lanes_int8(const float *x, size_t k, float lanes[FOV_LANES]) {
+    __m256 most[2] = {_mm256_setzero_ps(), _mm256_setzero_ps()}, finite = most[0];
     for (size_t i = 0; i < k; i += 8) {
         const __m256 v = fov_load8(x + i, k - i);
-        low = _mm256_min_ps(v, low); /* the second where v is NaN */
-        high = _mm256_max_ps(v, high);
+        most[i / 8 % 2] = _mm256_max_ps(size8(v), most[i / 8 % 2]);
         finite = _mm256_fmadd_ps(v, _mm256_setzero_ps(), finite); /* NaN where v is not finite */
     }
-    const float least = -fov_max8(_mm256_sub_ps(_mm256_setzero_ps(), low));
-    *quant = fov_quant_of(least, fov_max8(high), !_mm256_movemask_ps(_mm256_cmp_ps(finite, finite, _CMP_UNORD_Q)));
+    _mm256_storeu_ps(lanes, most[0]);
+    _mm256_storeu_ps(lanes + 8, most[1]);
+    return !_mm256_movemask_ps(_mm256_cmp_ps(finite, finite, _CMP_UNORD_Q));
+}
+
+static size_t above_int8(const float *x, size_t k, float bound, uint32_t *seen) {
+    const __m256 least = _mm256_set1_ps(bound);
+    size_t count = 0;
+    for (size_t i = 0; i < k && count <= FOV_WIDE_SEEN; i += 8) {
+        const __m256 v = size8(fov_load8(x + i, k - i));
+        unsigned found = (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(v, least, _CMP_GE_OQ));
+        for (; found; found &= found - 1) seen[count++] = (uint32_t)(i + (size_t)__builtin_ctz(found));
+    }
+    return count;
+}
+
+static void range_int8(const float *x, size_t k, float bound, float *low, float *high) {
+    const __m256 limit = _mm256_set1_ps(bound);
+    __m256 least = _mm256_setzero_ps(), most = least;
+    for (size_t i = 0; i < k; i += 8) {
+        const __m256 v = fov_load8(x + i, k - i), v0 = _mm256_and_ps(v, _mm256_cmp_ps(size8(v), limit, _CMP_LT_OQ));
+        least = _mm256_min_ps(v0, least);
+        most = _mm256_max_ps(v0, most);
+    }
+    *low = -fov_max8(_mm256_sub_ps(_mm256_setzero_ps(), least));
+    *high = fov_max8(most);
+}
+
+static void measure_int8(const float *x, size_t k, fov_quant *quant) {
+    static const fov_row_scan scan = {lanes_int8, above_int8, range_int8};
+    fov_quant_measure(&scan, x, k, quant);
 }
 
 /* u = clamp(round(x inverse) + zero, 0, 255). */

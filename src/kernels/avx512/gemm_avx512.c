@@ -17,6 +17,12 @@ static inline __m512 activate(fov_activation act, __m512 v) {
     return v;
 }
 
+/* 16 columns of a word's byte times what a wide value of X has beyond its own. */
+static inline __m512i wide16(const float *words, __m128i shift, __m512i more) {
+    const __m512i w = _mm512_srai_epi32(_mm512_sll_epi32(_mm512_load_si512((const void *)words), shift), 24);
+    return _mm512_madd_epi16(w, more);
+}
+
 /* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
 __attribute__((always_inline)) static inline void finish(const fov_tile *t, const bool int8) {
     const fov_gemm *g = t->gemm;
@@ -24,6 +30,7 @@ __attribute__((always_inline)) static inline void finish(const fov_tile *t, cons
     const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
     __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0, scale0 = bias0, scale1 = bias0;
     __m512i w_sum0 = _mm512_setzero_si512(), w_sum1 = w_sum0;
+    const float *panel = fov_tile_panel(t);
     if (g->bias) {
         bias0 = _mm512_maskz_loadu_ps(low, g->bias + j);
         bias1 = _mm512_maskz_loadu_ps(high, g->bias + j + 16);
@@ -42,8 +49,14 @@ __attribute__((always_inline)) static inline void finish(const fov_tile *t, cons
         if (int8) {
             const __m512i zero = _mm512_set1_epi32(t->quant[i].zero);
             const __m512 scale = _mm512_set1_ps(t->quant[i].scale);
-            const __m512i q0 = _mm512_sub_epi32(_mm512_castps_si512(v0), _mm512_mullo_epi32(zero, w_sum0));
-            const __m512i q1 = _mm512_sub_epi32(_mm512_castps_si512(v1), _mm512_mullo_epi32(zero, w_sum1));
+            __m512i q0 = _mm512_sub_epi32(_mm512_castps_si512(v0), _mm512_mullo_epi32(zero, w_sum0));
+            __m512i q1 = _mm512_sub_epi32(_mm512_castps_si512(v1), _mm512_mullo_epi32(zero, w_sum1));
+            for (const fov_wide *o = t->quant[i].more, *end = o + t->quant[i].wide; o < end; o++) {
+                const __m128i shift = _mm_cvtsi32_si128((int)o->shift);
+                const __m512i more = _mm512_set1_epi32(o->more & 0xffff); /* times the lower half of w; the upper is its sign */
+                q0 = _mm512_add_epi32(q0, wide16(panel + o->word, shift, more));
+                q1 = _mm512_add_epi32(q1, wide16(panel + o->word + 16, shift, more));
+            }
             v0 = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), _mm512_mul_ps(scale, scale0));
             v1 = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), _mm512_mul_ps(scale, scale1));
         }
@@ -116,15 +129,46 @@ void fov_pack_n_bf16_avx512(const float *w, size_t ldw, size_t k, size_t m, floa
     }
 }
 
-void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {
-    __m512 low = _mm512_setzero_ps(), high = low, finite = low;
+static bool lanes_int8(const float *x, size_t k, float lanes[FOV_LANES]) {
+    __m512 most = _mm512_setzero_ps(), finite = most;
     for (size_t i = 0; i < k; i += 16) {
         const __m512 v = fov_load16(x + i, k - i);
-        low = _mm512_min_ps(v, low); /* the second where v is NaN */
-        high = _mm512_max_ps(v, high);
+        most = _mm512_max_ps(_mm512_abs_ps(v), most);
         finite = _mm512_fmadd_ps(v, _mm512_setzero_ps(), finite); /* NaN where v is not finite */
     }
-    *quant = fov_quant_of(_mm512_reduce_min_ps(low), _mm512_reduce_max_ps(high), !_mm512_cmp_ps_mask(finite, finite, _CMP_UNORD_Q));
+    _mm512_storeu_ps(lanes, most);
+    return !_mm512_cmp_ps_mask(finite, finite, _CMP_UNORD_Q);
+}
+
+static size_t above_int8(const float *x, size_t k, float bound, uint32_t *seen) {
+    const __m512 least = _mm512_set1_ps(bound);
+    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    size_t count = 0;
+    for (size_t i = 0; i < k && count <= FOV_WIDE_SEEN; i += 16) {
+        const __mmask16 found = _mm512_cmp_ps_mask(_mm512_abs_ps(fov_load16(x + i, k - i)), least, _CMP_GE_OQ);
+        if (!found) continue;
+        _mm512_storeu_si512(seen + count, _mm512_maskz_compress_epi32(found, _mm512_add_epi32(first, _mm512_set1_epi32((int)i))));
+        count += (size_t)__builtin_popcount(found);
+    }
+    return count;
+}
+
+static void range_int8(const float *x, size_t k, float bound, float *low, float *high) {
+    const __m512 limit = _mm512_set1_ps(bound);
+    __m512 least = _mm512_setzero_ps(), most = least;
+    for (size_t i = 0; i < k; i += 16) {
+        const __m512 v = fov_load16(x + i, k - i);
+        const __mmask16 within = _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LT_OQ);
+        least = _mm512_mask_min_ps(least, within, least, v);
+        most = _mm512_mask_max_ps(most, within, most, v);
+    }
+    *low = _mm512_reduce_min_ps(least);
+    *high = _mm512_reduce_max_ps(most);
+}
+
+void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {
+    static const fov_row_scan scan = {lanes_int8, above_int8, range_int8};
+    fov_quant_measure(&scan, x, k, quant);
 }
 
 /* u = clamp(round(x inverse) + zero, 0, 255). */

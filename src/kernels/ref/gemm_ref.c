@@ -66,7 +66,12 @@ static void dequantize_row(const fov_tile *t, size_t row) {
     const fov_quant quant = t->quant[row];
     float *sum = t->sum + row * FOV_PANEL;
     for (size_t j = 0; j < columns; j++) {
-        const int32_t q = (int32_t)fov_float_bits(sum[j]) - quant.zero * g->w_sum[j0 + j];
+        int32_t q = (int32_t)fov_float_bits(sum[j]) - quant.zero * g->w_sum[j0 + j];
+        for (size_t o = 0; o < quant.wide; o++) {
+            int8_t w[4];
+            memcpy(w, fov_tile_panel(t) + quant.more[o].word + j, sizeof w);
+            q += quant.more[o].more * w[3 - quant.more[o].shift / 8];
+        }
         sum[j] = (float)q * (quant.scale * g->w_scale[j0 + j]);
     }
 }
@@ -123,14 +128,36 @@ static void pack_bf16(const float *x, size_t k, const fov_quant *quant, float *w
     fov_to_bf16_ref(x, (uint16_t *)(void *)words, k);
 }
 
-static void measure_int8(const float *x, size_t k, fov_quant *quant) {
-    float low = 0, high = 0, finite = 0;
+static bool lanes_int8(const float *x, size_t k, float lanes[FOV_LANES]) {
+    float finite = 0;
+    memset(lanes, 0, FOV_LANES * sizeof *lanes);
     for (size_t i = 0; i < k; i++) {
-        low = x[i] < low ? x[i] : low;
-        high = x[i] > high ? x[i] : high;
+        const float size = fabsf(x[i]);
+        lanes[i % FOV_LANES] = size > lanes[i % FOV_LANES] ? size : lanes[i % FOV_LANES];
         finite += 0 * x[i]; /* NaN where x is not finite */
     }
-    *quant = fov_quant_of(low, high, finite == 0);
+    return finite == 0;
+}
+
+static size_t above_int8(const float *x, size_t k, float bound, uint32_t *seen) {
+    size_t count = 0;
+    for (size_t i = 0; i < k && count <= FOV_WIDE_SEEN; i++)
+        if (fabsf(x[i]) >= bound) seen[count++] = (uint32_t)i;
+    return count;
+}
+
+static void range_int8(const float *x, size_t k, float bound, float *low, float *high) {
+    *low = *high = 0;
+    for (size_t i = 0; i < k; i++) {
+        if (!(fabsf(x[i]) < bound)) continue;
+        *low = x[i] < *low ? x[i] : *low;
+        *high = x[i] > *high ? x[i] : *high;
+    }
+}
+
+static void measure_int8(const float *x, size_t k, fov_quant *quant) {
+    static const fov_row_scan scan = {lanes_int8, above_int8, range_int8};
+    fov_quant_measure(&scan, x, k, quant);
 }
 
 static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *words) {
