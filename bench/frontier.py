@@ -30,7 +30,7 @@ TASKS = {  # texts: of the calibration; limit: texts judged; weight: its share o
     "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", (0,), 4000, "glue/sst2/dev.tsv", 0, 128, 22),
     "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 14),
     "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 22),
-    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 0, 128, 44),
+    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 1000, 128, 30),
     "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 20),
     "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 200, 512, 54),
     "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 18),
