@@ -6,6 +6,7 @@
 
 static const ladder ladders[] = {
     {FOV_PLACE_VALUES, "regress", "lambda", "", true, false, {.02, .05, .1, .2, .4, .8}},
+    {FOV_PLACE_VALUES, "lowrank", "lambda", "", true, false, {.03, .06, .1, .2, .4}},
     {FOV_PLACE_VALUES, "poisson", "kappa", "", true, false, {4, 2, 1, .5, .25}},
     {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", true, false, {.03, .06, .12, .25, .5}},
     {FOV_PLACE_VALUES, "mca", "alpha", "", false, false, {.03, .06, .12, .25, .5}},
