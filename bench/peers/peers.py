@@ -11,7 +11,7 @@ Steps (--steps): install; prepare (convert, choose batch size and mode: once per
 label, fresh processes); speed (real tokens per second, latency of single texts, peak memory); accuracy (also against foveate f32).
 Every side is a process of its own, bound to the same cores, warmed up, and stopped (SIGSTOP) while another is measured. A round
 measures each side once, in an order that rotates; ratios are taken within rounds. Peers get their texts tokenised, sorted by length
-and padded in batches of the size that was fastest; foveate gets text. Results are appended to --results as JSON lines; --table is
+and padded in batches of the size that was fastest, and their converted checkpoints; foveate gets text, and packed checkpoints. Results are appended to --results as JSON lines; --table is
 written from all of them. A side that cannot run is listed with its reason.
 
 Short form, foveate and ONNX Runtime in f32 on SST-2: --peers ort --dtypes f32 --tasks sst2 --steps install,prepare,speed
@@ -149,14 +149,27 @@ class Bench:
         if side.name != "foveate":
             full = dict(job, peer=PEERS[side.name].module, dtype=side.dtype)
             return [self.python[side.name], str(HERE / "side.py"), how, json.dumps(full)]
+        model = str(self.prepared(side, job))
+        if how == "--prepare":
+            return [str(self.a.foveate), "import", "--model", job["model"], "--dtype", side.dtype, "--pack", "--output", model, "--quiet"]
         if how == "--once":
-            return [str(self.a.foveate), "classify", "--model", job["model"], "--dtype", side.dtype, "--threads", str(job["threads"]),
+            return [str(self.a.foveate), "classify", "--model", model, "--threads", str(job["threads"]),
                     "--max-length", str(job["max_length"]), "--format", "tsv", "--quiet", job["work"] + "/one.tsv"]
-        return [str(self.work / "foveate_side"), job["model"], side.dtype, str(job["threads"]), str(job["max_length"]),
+        return [str(self.work / "foveate_side"), model, side.dtype, str(job["threads"]), str(job["max_length"]),
                 "embed" if job["embed"] else "classify", job["texts"], job["all"]]
 
     def log(self, side):
         return self.work / f"{side.name}-{side.dtype}.log"
+
+    def prepared(self, side, job):
+        """What the step prepare leaves: a peer's batch size and mode, beside its converted checkpoint; foveate's packed model."""
+        if side.name in PEERS:
+            return pathlib.Path(job["work"]) / f"{PEERS[side.name].module}-{side.dtype}-{job['task']}.json"
+        return pathlib.Path(job["work"]) / f"foveate-{side.dtype}.safetensors"
+
+    def ready(self, job):
+        """The sides that are prepared; why another is not was recorded then."""
+        return [side for side in self.alive(job["task"]) if self.prepared(side, job).exists()]
 
     # ---- steps ----
 
@@ -182,21 +195,23 @@ class Bench:
 
     def prepare(self, job):
         for side in self.alive(job["task"]):
-            chosen = pathlib.Path(job["work"]) / f"{PEERS[side.name].module}-{side.dtype}-{job['task']}.json" if side.name in PEERS else None
-            if not chosen or (chosen.exists() and not self.a.again):
+            left = self.prepared(side, job)
+            if left.exists() and not self.a.again:
                 continue
+            left.unlink(missing_ok=True)
             start = time.time()
             with open(self.log(side), "w+") as log:
                 code = subprocess.run(self.command(side, job, "--prepare"), env=self.environment, stdout=log, stderr=log).returncode
                 if code:
                     self.fail(job["task"], side, last_line(log))
                     continue
-            say(f"  {side.name} {side.dtype}: prepared in {time.time() - start:.0f} s, {json.loads(chosen.read_text())['batch']} texts a batch")
+            batch = f", {json.loads(left.read_text())['batch']} texts a batch" if side.name in PEERS else ""
+            say(f"  {side.name} {side.dtype}: prepared in {time.time() - start:.0f} s{batch}")
 
     def start(self, job):
         seconds = collections.defaultdict(list)
         for r in range(self.a.rounds):
-            for side in self.alive(job["task"]):
+            for side in self.ready(job):
                 if seconds[side] and seconds[side][-1] > SLOW_START:
                     continue
                 with open(self.log(side), "w+") as log:
@@ -210,7 +225,7 @@ class Bench:
                         self.fail(job["task"], side, last_line(log))
                     else:
                         seconds[side].append(taken)
-        for side in self.alive(job["task"]):
+        for side in self.ready(job):
             say(f"  {side.name} {side.dtype}: first label after {min(seconds[side]):.2f} s")
             self.record("start", job["task"], side, seconds=seconds[side])
 
@@ -233,7 +248,7 @@ class Bench:
 
     def speed(self, job):
         name, count = job["task"], tasks.TASKS[job["task"]].latency if self.a.latency is None else self.a.latency
-        opened = self.open_sides(job, self.alive(name))
+        opened = self.open_sides(job, self.ready(job))
         rates, latencies, peaks = collections.defaultdict(list), collections.defaultdict(list), {}
         for r in range(self.a.rounds):
             order = list(opened)[r % len(opened) :] + list(opened)[: r % len(opened)] if opened else []
@@ -255,7 +270,7 @@ class Bench:
 
     def accuracy(self, job):
         reference = None
-        for side in self.alive(job["task"]):  # foveate f32 is the first
+        for side in self.ready(job):  # foveate f32 is the first
             for process, ready in self.open_sides(job, [side]).values():
                 try:
                     answers = process.ask("answers")["answers"]
