@@ -3,6 +3,8 @@
  * are empty), so a task number gives its gemm by a remainder and nothing is allocated. */
 #include "kernels/gemm.h"
 
+#include <math.h>
+
 #include "core/threads.h"
 #include "kernels/tile.h"
 
@@ -21,6 +23,7 @@ typedef struct job {
     const fov_gemm *gemms;
     size_t groups, members; /* gemms of a group are side by side */
     size_t tasks;           /* of each group */
+    double work;            /* multiply-adds of all */
     unsigned threads;
     float *scratch;
     size_t held[FOV_MAX_THREADS]; /* 1 + group + groups * block: the rows of X a thread's scratch holds packed */
@@ -37,13 +40,23 @@ static size_t panels_of(const job *j, size_t group) {
     return panels;
 }
 
-/* As few tasks as keep all threads busy to the end, rows first. Block counts are multiples of the threads that share the group, so
- * that equal threads end together. */
+static double work_of(const job *j, size_t group) {
+    double work = 0;
+    for (size_t i = 0; i < j->members; i++) {
+        const fov_gemm *g = &j->gemms[group * j->members + i];
+        work += (double)g->n * (double)g->m * (double)g->k;
+    }
+    return work;
+}
+
+/* As few tasks as keep all threads busy to the end, rows first. A group has its share of the threads by its work; block counts are
+ * multiples of it, so that equal threads end together. */
 static cut cut_of(const job *j, size_t group) {
     const fov_gemm *g = &j->gemms[group * j->members];
     const size_t panels = panels_of(j, group);
     if (!g->n || !panels) return (cut){0, 0};
-    const size_t threads = (j->threads + j->groups - 1) / j->groups; /* for this group */
+    size_t threads = j->threads;
+    if (j->groups > 1 && threads > 1) threads = (size_t)ceil((double)threads * work_of(j, group) / j->work - 1e-9);
     const fov_tiles *tiles = j->kernels->tiles[g->type];
     size_t most = fov_block_rows(tiles->rows, tiles->mr, fov_words(g->type, g->k));
     if (most < FOV_GEMM_ROWS / 2) most = FOV_GEMM_ROWS; /* K is long: block.c packs it in parts */
@@ -87,6 +100,7 @@ void fov_gemm_run_all(const fov_kernels *kernels, const fov_gemm *gemms, size_t 
     while (same < count && same_x(&gemms[0], &gemms[same])) same++;
     job j = {.kernels = kernels, .gemms = gemms, .members = same == count ? count : 1, .threads = threads, .scratch = scratch};
     j.groups = count / j.members;
+    for (size_t i = 0; i < j.groups; i++) j.work += work_of(&j, i);
     for (size_t i = 0; i < j.groups; i++) {
         const cut c = cut_of(&j, i);
         if (c.rows * c.panels > j.tasks) j.tasks = c.rows * c.panels;
