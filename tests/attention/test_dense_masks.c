@@ -106,27 +106,42 @@ static void near(double got, double want, double size, const char *what, int mod
         fail_msg("%s, mode %d, row %zu: %.9g, not %.9g (size %.3g)", what, mode, row, got, want, size);
 }
 
-static void check_rows(const problem *t, const float *weights, const size_t *starts, int mode) {
+/* Of one tier, one way. */
+typedef struct result {
+    float *y, *weights; /* weights NULL: they are not stored */
+} result;
+
+/* The results of all tiers, so that the reference is made once. */
+static void check_rows(const problem *t, const result *results, size_t count, const size_t *starts, int mode) {
     static double a[KEYS];
     for (size_t b = 0; b < TEXTS; b++)
         for (size_t h = 0; h < HEADS; h++)
             for (size_t i = 0; i < q_offsets[b + 1] - q_offsets[b]; i++) {
                 const size_t keys = k_offsets[b + 1] - k_offsets[b], queries = q_offsets[b + 1] - q_offsets[b];
+                const size_t at = HEADS * starts[b] + (h * queries + i) * keys, row = (q_offsets[b] + i) * WIDTH + h * D;
                 double y[D] = {0}, size[D] = {0};
                 reference_weights(t, b, h, i, a);
-                for (size_t j = 0; j < keys; j++) {
-                    if (weights)
-                        near((double)weights[HEADS * starts[b] + (h * queries + i) * keys + j], a[j], a[j], "weight", mode, i);
+                for (size_t j = 0; j < keys; j++)
                     for (size_t c = 0; a[j] > 0 && c < D; c++) {
                         const float v = t->v[(k_offsets[b] + j) * WIDTH + h * D + c];
                         const double value = mode & BF16 ? bf16_of(v) : (double)v;
                         y[c] += a[j] * value;
                         size[c] += a[j] * fabs(value) * (mode & BF16 ? 1 + bf16_unit / tolerance : 1); /* A is rounded too */
                     }
+                for (size_t n = 0; n < count; n++) {
+                    const result *r = &results[n];
+                    for (size_t j = 0; r->weights && j < keys; j++) near((double)r->weights[at + j], a[j], a[j], "weight", mode, i);
+                    for (size_t c = 0; c < D; c++)
+                        near((double)r->y[row + c], y[c], size[c], r->weights ? "applied" : "y", mode, i);
                 }
-                for (size_t c = 0; c < D; c++)
-                    near((double)t->y[(q_offsets[b] + i) * WIDTH + h * D + c], y[c], size[c], weights ? "applied" : "y", mode, i);
             }
+}
+
+static float *y_of(const problem *t) {
+    float *y = malloc(sizeof t->y);
+    assert_non_null(y);
+    memcpy(y, t->y, sizeof t->y);
+    return y;
 }
 
 static fov_attention_run run_of(const fov_kernels *kernels, size_t bytes, unsigned threads) {
@@ -142,34 +157,46 @@ static void test_forward(void **state) {
     (void)state;
     problem *t = malloc(sizeof *t);
     const size_t starts[] = {0, 130 * 130, 130 * 130 + 713 * 800}, cells = starts[2] + 27 * 680;
-    float *weights = malloc(HEADS * cells * sizeof *weights);
-    assert_true(t && weights);
-    FOR_EACH_TIER(kernels)
+    assert_non_null(t);
     for (int mode = 0; mode < MODES; mode++) {
+        result results[2 * MOST_TIERS];
+        size_t count = 0;
         make(t, mode);
-        fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
-        for (size_t i = 0; i < QUERIES * WIDTH; i++) t->y[i] = NAN;
-        fov_attention_dense.forward(&run, &t->p);
-        check_rows(t, NULL, NULL, mode);
-        fov_attention_weight_set set = {weights, starts, NULL, NULL};
-        for (size_t i = 0; i < QUERIES * WIDTH; i++) t->y[i] = NAN;
-        fov_attention_dense.weights(&run, &t->p, &set);
-        fov_attention_dense.apply(&run, &t->p, &set);
-        check_rows(t, weights, starts, mode);
-        free(run.scratch);
+        FOR_EACH_TIER(kernels) {
+            float *weights = malloc(HEADS * cells * sizeof *weights);
+            assert_true(weights && count < 2 * MOST_TIERS);
+            fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
+            for (size_t i = 0; i < QUERIES * WIDTH; i++) t->y[i] = NAN;
+            fov_attention_dense.forward(&run, &t->p);
+            results[count++] = (result){y_of(t), NULL};
+            fov_attention_weight_set set = {weights, starts, NULL, NULL};
+            for (size_t i = 0; i < QUERIES * WIDTH; i++) t->y[i] = NAN;
+            fov_attention_dense.weights(&run, &t->p, &set);
+            fov_attention_dense.apply(&run, &t->p, &set);
+            results[count++] = (result){y_of(t), weights};
+            free(run.scratch);
+        }
+        check_rows(t, results, count, starts, mode);
+        for (size_t n = 0; n < count; n++) {
+            free(results[n].y);
+            free(results[n].weights);
+        }
     }
-    free(weights);
     free(t);
 }
 
-/* The formulas of the gradient, in double. */
-static void check_gradient(const problem *t, const float *dq, const float *dk, const float *dv, int mode) {
+typedef struct gradient {
+    float *d[3]; /* of q, k and v */
+} gradient;
+
+static const size_t gradient_floats[] = {QUERIES * WIDTH, KEYS *WIDTH, KEYS *WIDTH};
+
+/* The formulas of the gradient, in double, against what every tier made. */
+static void check_gradient(const problem *t, const gradient *got, size_t tiers, int mode) {
     double *want[3], *size[3];
-    const size_t counts[] = {QUERIES * WIDTH, KEYS * WIDTH, KEYS * WIDTH};
-    const float *const got[] = {dq, dk, dv};
     for (size_t i = 0; i < 3; i++) {
-        want[i] = calloc(counts[i], sizeof(double));
-        size[i] = calloc(counts[i], sizeof(double));
+        want[i] = calloc(gradient_floats[i], sizeof(double));
+        size[i] = calloc(gradient_floats[i], sizeof(double));
         assert_true(want[i] && size[i]);
     }
     static double a[KEYS];
@@ -203,37 +230,53 @@ static void check_gradient(const problem *t, const float *dq, const float *dk, c
             }
     for (size_t i = 0; i < 3; i++) {
         const char *const names[] = {"dq", "dk", "dv"};
-        for (size_t x = 0; x < counts[i]; x++) near((double)got[i][x], want[i][x], 2 * size[i][x], names[i], mode, x / WIDTH);
+        for (size_t n = 0; n < tiers; n++)
+            for (size_t x = 0; x < gradient_floats[i]; x++)
+                near((double)got[n].d[i][x], want[i][x], 2 * size[i][x], names[i], mode, x / WIDTH);
         free(want[i]);
         free(size[i]);
     }
 }
 
+static gradient gradient_of(const problem *t, const fov_kernels *kernels, unsigned threads) {
+    gradient g;
+    for (size_t i = 0; i < 3; i++) {
+        g.d[i] = malloc(gradient_floats[i] * sizeof(float));
+        assert_non_null(g.d[i]);
+    }
+    const fov_attention_gradient to = {t->dy, g.d[0], g.d[1], g.d[2]};
+    fov_attention_run run = run_of(kernels, fov_attention_dense.backward_workspace(NULL, &size_3), threads);
+    fov_attention_dense.backward(&run, &t->p, &to);
+    free(run.scratch);
+    return g;
+}
+
+static void gradient_free(gradient *g) {
+    for (size_t i = 0; i < 3; i++) free(g->d[i]);
+}
+
 static void test_backward(void **state) {
     (void)state;
     problem *t = malloc(sizeof *t);
-    float *g[2][3];
-    for (size_t i = 0; i < 6; i++) g[i / 3][i % 3] = malloc(KEYS * WIDTH * sizeof(float));
-    assert_true(t && g[1][2]);
-    FOR_EACH_TIER(kernels)
+    assert_non_null(t);
     for (int mode = 0; mode < BF16; mode++) {
+        gradient got[MOST_TIERS];
+        size_t tiers = 0;
         make(t, mode);
-        fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
-        fov_attention_dense.forward(&run, &t->p);
-        free(run.scratch);
-        for (unsigned threads = 1; threads <= 3; threads += 2) {
-            float **to = g[threads / 2];
-            const fov_attention_gradient gradient = {t->dy, to[0], to[1], to[2]};
-            run = run_of(kernels, fov_attention_dense.backward_workspace(NULL, &size_3), threads);
-            fov_attention_dense.backward(&run, &t->p, &gradient);
+        FOR_EACH_TIER(kernels) {
+            fov_attention_run run = run_of(kernels, fov_attention_dense.workspace(NULL, &size_3), 3);
+            fov_attention_dense.forward(&run, &t->p);
             free(run.scratch);
+            assert_true(tiers < MOST_TIERS);
+            got[tiers] = gradient_of(t, kernels, 1);
+            gradient other = gradient_of(t, kernels, 3);
+            for (size_t i = 0; i < 3; i++) assert_memory_equal(got[tiers].d[i], other.d[i], gradient_floats[i] * sizeof(float));
+            gradient_free(&other);
+            tiers++;
         }
-        check_gradient(t, g[0][0], g[0][1], g[0][2], mode);
-        assert_memory_equal(g[0][0], g[1][0], QUERIES * WIDTH * sizeof(float));
-        assert_memory_equal(g[0][1], g[1][1], KEYS * WIDTH * sizeof(float));
-        assert_memory_equal(g[0][2], g[1][2], KEYS * WIDTH * sizeof(float));
+        check_gradient(t, got, tiers, mode);
+        while (tiers) gradient_free(&got[--tiers]);
     }
-    for (size_t i = 0; i < 6; i++) free(g[i / 3][i % 3]);
     free(t);
 }
 

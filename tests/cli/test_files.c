@@ -1,5 +1,5 @@
 /* test_files.c: the line reader, .xz, atomic outputs and the .npy writer. */
-#include "input.h"
+#include "block.h"
 #include "npy.h"
 #include "output.h"
 #include "support/folder.h"

@@ -1,6 +1,7 @@
 /* test_options.c: the option parser, and the facts that every command's table must keep. */
 #include "commands.h"
 #include "names.h"
+#include "nearest.h"
 #include "support/folder.h"
 
 typedef struct settings {

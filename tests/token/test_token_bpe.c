@@ -12,6 +12,7 @@
 
 #include "support/failing_alloc.h"
 #include "token/bpe.h"
+#include "token/token_test.h"
 #include "token/unicode.h"
 
 #define FOLDER FOV_SOURCE_DIR "/tests/token/bpe/"
@@ -26,21 +27,6 @@ static char *read_file(const char *path, size_t *size) {
     *size = fread(text, 1, 1 << 17, file);
     fclose(file);
     return text;
-}
-
-/* \xNN to bytes, in place; returns the size. */
-static size_t unescape(char *text) {
-    char *out = text;
-    for (const char *in = text; *in; out++) {
-        if (*in != '\\') {
-            *out = *in++;
-            continue;
-        }
-        char digits[3] = {in[2], in[3], 0};
-        *out = (char)strtoul(digits, NULL, 16);
-        in += 4;
-    }
-    return (size_t)(out - text);
 }
 
 static fov_status load_text(const char *vocab, const char *merges, fov_tokenizer **out) {

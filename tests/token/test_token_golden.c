@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "token/token.h"
+#include "token/token_test.h"
 
 static const char *const vocabulary_files[] = {FOV_SOURCE_DIR "/models/tiny-sentiment/vocab.txt",
                                                FOV_SOURCE_DIR "/tests/token/golden_extra.txt"};
@@ -25,21 +26,6 @@ static char *read_vocabulary(size_t *size) {
         fclose(file);
     }
     return text;
-}
-
-/* \xNN to bytes, in place; returns the size. */
-static size_t unescape(char *text) {
-    char *out = text;
-    for (const char *in = text; *in; out++) {
-        if (*in != '\\') {
-            *out = *in++;
-            continue;
-        }
-        char digits[3] = {in[2], in[3], 0};
-        *out = (char)strtoul(digits, NULL, 16);
-        in += 4;
-    }
-    return (size_t)(out - text);
 }
 
 static fov_tokenizer *tokenizers[8];

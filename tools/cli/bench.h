@@ -2,8 +2,8 @@
 #ifndef FOVEATE_CLI_BENCH_H
 #define FOVEATE_CLI_BENCH_H
 
+#include "block.h"
 #include "engine.h"
-#include "input.h"
 #include "tasks.h"
 
 typedef struct bench_setting {

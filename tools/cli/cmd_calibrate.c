@@ -1,7 +1,7 @@
 /* cmd_calibrate.c: statistics of a model's layers over texts, written as a profile for the calibrated methods. */
+#include "block.h"
 #include "commands.h"
 #include "engine.h"
-#include "input.h"
 #include "progress.h"
 #include "report.h"
 

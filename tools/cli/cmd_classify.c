@@ -1,7 +1,7 @@
 /* cmd_classify.c: labels of texts, one result per input line, streamed in blocks so that memory is flat. */
+#include "block.h"
 #include "commands.h"
 #include "engine.h"
-#include "input.h"
 #include "names.h"
 #include "progress.h"
 #include "report.h"

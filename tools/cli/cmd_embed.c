@@ -1,7 +1,7 @@
 /* cmd_embed.c: vectors of texts, to an .npy file (resumable) or as text lines. */
+#include "block.h"
 #include "commands.h"
 #include "engine.h"
-#include "input.h"
 #include "names.h"
 #include "npy.h"
 #include "progress.h"

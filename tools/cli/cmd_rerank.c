@@ -1,7 +1,7 @@
 /* cmd_rerank.c: documents in the order in which a cross-encoder finds them fit for their query. */
+#include "block.h"
 #include "commands.h"
 #include "engine.h"
-#include "input.h"
 #include "names.h"
 #include "progress.h"
 #include "report.h"

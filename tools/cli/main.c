@@ -1,6 +1,7 @@
 /* main.c: finds the command, parses its options, runs it. Exit codes: 0 done, 1 the work failed, 2 wrong usage. */
 #include "commands.h"
 #include "names.h"
+#include "nearest.h"
 #include "output.h"
 #include "report.h"
 

@@ -73,8 +73,4 @@ const option *command_option(const command *c, size_t index);
 int settings_parse(const command *c, int argc, char **argv, void *settings);
 void settings_release(const command *c, void *settings);
 
-/* The candidate nearest to `word` by edit distance, or NULL when none is near. */
-const char *nearest(const char *word, const char *(*at)(const void *context, size_t index), const void *context);
-size_t edit_distance(const char *a, const char *b);
-
 #endif

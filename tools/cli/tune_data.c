@@ -1,6 +1,6 @@
 /* tune_data.c: the texts of a tuning, how a loss on them is judged, and what tells one run's data from another's. */
+#include "block.h"
 #include "evaluate.h"
-#include "input.h"
 #include "npy.h"
 #include "report.h"
 #include "tune.h"
