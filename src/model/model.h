@@ -24,7 +24,7 @@ typedef struct fov_layer {
     size_t conv_width;
 } fov_layer;
 
-typedef enum fov_load_kind { LOAD_VECTOR, LOAD_MATRIX, LOAD_HEADS, LOAD_TABLE } fov_load_kind;
+typedef enum fov_load_kind { FOV_LOAD_VECTOR, FOV_LOAD_MATRIX, FOV_LOAD_HEADS, FOV_LOAD_TABLE } fov_load_kind;
 
 /* One tensor to load: into `out` as floats, as panels, as panels head by head, or byte by byte. */
 typedef struct fov_load_item {

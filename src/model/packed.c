@@ -32,9 +32,9 @@ static const unsigned char zeros[FOV_ALIGN];
 
 void fov_packed_form(fov_load_kind kind, fov_type type, size_t heads, size_t m, size_t k, fov_dtype stored, fov_tensor *form) {
     static const fov_dtype words[FOV_TYPES] = {FOV_F32, FOV_BF16, FOV_I8};
-    *form = (fov_tensor){.dtype = kind == LOAD_TABLE ? stored : FOV_F32, .dims = k ? 2 : 1, .shape = {m, k}};
-    if (kind != LOAD_MATRIX && kind != LOAD_HEADS) return;
-    const size_t groups = kind == LOAD_HEADS ? heads : 1;
+    *form = (fov_tensor){.dtype = kind == FOV_LOAD_TABLE ? stored : FOV_F32, .dims = k ? 2 : 1, .shape = {m, k}};
+    if (kind != FOV_LOAD_MATRIX && kind != FOV_LOAD_HEADS) return;
+    const size_t groups = kind == FOV_LOAD_HEADS ? heads : 1;
     *form = (fov_tensor){.dtype = words[type],
                          .dims = type == FOV_TYPE_F32 ? 3 : 4,
                          .shape = {fov_mul(groups, fov_panels(m / groups)), fov_words(type, k), FOV_PANEL, (size_t)1 << type}};

@@ -76,8 +76,8 @@ static void *in_place(loader *l, const fov_tensor *t) {
 /* Room for a tensor in the block, and a note to fill it. */
 static float *store(loader *l, const fov_tensor *t, fov_load_kind kind, size_t m, size_t k) {
     if (l->model->packed) return note(l, t, kind, in_place(l, t), m, k);
-    const size_t heads = kind == LOAD_HEADS ? l->model->config.heads : 1, words = fov_words(l->type, k);
-    const size_t floats = kind == LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, words));
+    const size_t heads = kind == FOV_LOAD_HEADS ? l->model->config.heads : 1, words = fov_words(l->type, k);
+    const size_t floats = kind == FOV_LOAD_VECTOR ? fov_mul(m, k ? k : 1) : fov_mul(heads, fov_packed_size(m / heads, words));
     return note(l, t, kind, fov_arena_take(l->arena, floats, sizeof(float)), m, k);
 }
 
@@ -122,7 +122,7 @@ static bool check_form(loader *l, const fov_tensor *t, const fov_tensor *form) {
 static bool fits(loader *l, const fov_tensor *t, const char *name, fov_load_kind kind, size_t m, size_t k) {
     if (l->status) return false;
     if (!t) missing(l, name);
-    if (!t || ((!l->model->packed || kind == LOAD_TABLE) && !check_dtype(l, t))) return false;
+    if (!t || ((!l->model->packed || kind == FOV_LOAD_TABLE) && !check_dtype(l, t))) return false;
     fov_tensor form = {.dims = k ? 2 : 1, .shape = {m, k}};
     if (l->model->packed) fov_packed_form(kind, l->type, l->model->config.heads, m, k, t->dtype, &form);
     return check_form(l, t, &form);
@@ -135,8 +135,8 @@ static float *take(loader *l, const fov_tensor *t, const char *name, fov_load_ki
 
 /* A tensor whose shape is judged by the caller. */
 static float *take_any_shape(loader *l, const fov_tensor *t) {
-    if (l->model->packed) return take(l, t, t->name, LOAD_VECTOR, t->count, 0);
-    return check_dtype(l, t) ? store(l, t, LOAD_VECTOR, t->count, 0) : NULL;
+    if (l->model->packed) return take(l, t, t->name, FOV_LOAD_VECTOR, t->count, 0);
+    return check_dtype(l, t) ? store(l, t, FOV_LOAD_VECTOR, t->count, 0) : NULL;
 }
 
 /* [m] beside the matrix `t` of int8. */
@@ -155,7 +155,7 @@ static fov_linear linear(loader *l, const char *base, fov_load_kind kind, size_t
     fov_linear out = {.m = m, .k = k, .type = l->type};
     out.w = take(l, lookup_part(l, base, "weight"), name, kind, m, k);
     snprintf(name, sizeof name, "%s.bias", base);
-    out.bias = take(l, lookup_part(l, base, "bias"), name, LOAD_VECTOR, m, 0);
+    out.bias = take(l, lookup_part(l, base, "bias"), name, FOV_LOAD_VECTOR, m, 0);
     return out;
 }
 
@@ -176,9 +176,9 @@ static fov_norm norm(loader *l, const char *base) {
     char name[256];
     fov_norm out;
     snprintf(name, sizeof name, "%s.weight", base);
-    out.gamma = take(l, lookup_part(l, base, "weight"), name, LOAD_VECTOR, l->model->config.width, 0);
+    out.gamma = take(l, lookup_part(l, base, "weight"), name, FOV_LOAD_VECTOR, l->model->config.width, 0);
     snprintf(name, sizeof name, "%s.bias", base);
-    out.beta = take(l, lookup_part(l, base, "bias"), name, LOAD_VECTOR, l->model->config.width, 0);
+    out.beta = take(l, lookup_part(l, base, "bias"), name, FOV_LOAD_VECTOR, l->model->config.width, 0);
     return out;
 }
 
@@ -194,10 +194,10 @@ static fov_tensor table(loader *l, const char *base, size_t rows, size_t columns
     char name[256];
     snprintf(name, sizeof name, "%s.weight", base);
     const fov_tensor *t = lookup_part(l, base, "weight");
-    if (!fits(l, t, name, LOAD_TABLE, rows, columns)) return (fov_tensor){0};
+    if (!fits(l, t, name, FOV_LOAD_TABLE, rows, columns)) return (fov_tensor){0};
     fov_tensor out = *t;
     void *place = l->model->packed ? in_place(l, t) : t->data ? (void *)(uintptr_t)t->data : fov_arena_take(l->arena, t->bytes, 1);
-    out.data = note(l, t, LOAD_TABLE, place, rows, columns);
+    out.data = note(l, t, FOV_LOAD_TABLE, place, rows, columns);
     return out;
 }
 
@@ -207,9 +207,9 @@ static void walk_head(loader *l) {
     size_t c = m->config.width;
     if (m->head == FOV_HEAD_NONE) return;
     if (m->head == FOV_HEAD_MASKED_LM) {
-        m->lm_dense = linear(l, a->lm_dense, LOAD_MATRIX, c, c);
+        m->lm_dense = linear(l, a->lm_dense, FOV_LOAD_MATRIX, c, c);
         m->lm_norm = norm(l, a->lm_norm);
-        m->lm_bias = take(l, lookup(l, a->lm_bias), a->lm_bias, LOAD_VECTOR, m->config.vocabulary, 0);
+        m->lm_bias = take(l, lookup(l, a->lm_bias), a->lm_bias, FOV_LOAD_VECTOR, m->config.vocabulary, 0);
         m->lm_decoder = &m->words;
         if (!lookup_part(l, a->lm_decoder, "weight")) return;
         m->decoder = table(l, a->lm_decoder, m->config.vocabulary, c);
@@ -217,11 +217,11 @@ static void walk_head(loader *l) {
         return;
     }
     if (m->head == FOV_HEAD_TOKENS) {
-        m->classifier = linear(l, a->token_classifier, LOAD_MATRIX, m->config.labels, c);
+        m->classifier = linear(l, a->token_classifier, FOV_LOAD_MATRIX, m->config.labels, c);
         return;
     }
-    m->pooler = linear(l, a->pooler, LOAD_MATRIX, c, c);
-    m->classifier = linear(l, a->classifier, LOAD_MATRIX, m->config.labels, c);
+    m->pooler = linear(l, a->pooler, FOV_LOAD_MATRIX, c, c);
+    m->classifier = linear(l, a->classifier, FOV_LOAD_MATRIX, m->config.labels, c);
 }
 
 /* Tensors that only some checkpoints have: what a method adds to a layer. */
@@ -234,13 +234,13 @@ static void walk_extras(loader *l, fov_layer *layer, size_t i) {
         const char *format;
         fov_load_kind kind;
         fov_linear *out;
-    } global[] = {{a->q_global, LOAD_MATRIX, &layer->q_global},
-                  {a->k_global, LOAD_MATRIX, &layer->k_global},
-                  {a->v_global, LOAD_HEADS, &layer->v_global}};
+    } global[] = {{a->q_global, FOV_LOAD_MATRIX, &layer->q_global},
+                  {a->k_global, FOV_LOAD_MATRIX, &layer->k_global},
+                  {a->v_global, FOV_LOAD_HEADS, &layer->v_global}};
     for (size_t g = 0; g < sizeof global / sizeof *global; g++)
         if (global[g].format) *global[g].out = linear(l, layer_name(name, sizeof name, global[g].format, i), global[g].kind, c, c);
     const fov_tensor *t = a->score_scale ? lookup(l, layer_name(name, sizeof name, a->score_scale, i)) : NULL;
-    if (t) layer->score_scale = take(l, t, name, LOAD_VECTOR, config->heads, 0);
+    if (t) layer->score_scale = take(l, t, name, FOV_LOAD_VECTOR, config->heads, 0);
     t = a->conv ? lookup(l, layer_name(name, sizeof name, a->conv, i)) : NULL;
     if (!t) return;
     layer->conv_width = t->count / config->heads; /* [heads, 1, width, 1]; centred on the token, so odd */
@@ -261,19 +261,19 @@ static void walk(loader *l) {
     m->layers = fov_arena_take(l->arena, config->layers, sizeof *m->layers);
     m->words = table(l, a->word, config->vocabulary, c);
     snprintf(name, sizeof name, "%s.weight", a->position);
-    m->positions = take(l, lookup(l, name), name, LOAD_VECTOR, config->positions, c);
+    m->positions = take(l, lookup(l, name), name, FOV_LOAD_VECTOR, config->positions, c);
     snprintf(name, sizeof name, "%s.weight", a->type ? a->type : "");
-    m->types = a->type ? take(l, lookup(l, name), name, LOAD_VECTOR, config->types, c) : NULL;
+    m->types = a->type ? take(l, lookup(l, name), name, FOV_LOAD_VECTOR, config->types, c) : NULL;
     m->embedding_norm = norm(l, a->embedding_norm);
     for (size_t i = 0; i < config->layers && !l->status; i++) {
         fov_layer layer = {0};
-        layer.q = layer_linear(l, layer_name(name, sizeof name, a->q, i), LOAD_MATRIX, c, c);
-        layer.k = layer_linear(l, layer_name(name, sizeof name, a->k, i), LOAD_MATRIX, c, c);
-        layer.v = layer_linear(l, layer_name(name, sizeof name, a->v, i), LOAD_HEADS, c, c);
-        layer.o = layer_linear(l, layer_name(name, sizeof name, a->o, i), LOAD_MATRIX, c, c);
+        layer.q = layer_linear(l, layer_name(name, sizeof name, a->q, i), FOV_LOAD_MATRIX, c, c);
+        layer.k = layer_linear(l, layer_name(name, sizeof name, a->k, i), FOV_LOAD_MATRIX, c, c);
+        layer.v = layer_linear(l, layer_name(name, sizeof name, a->v, i), FOV_LOAD_HEADS, c, c);
+        layer.o = layer_linear(l, layer_name(name, sizeof name, a->o, i), FOV_LOAD_MATRIX, c, c);
         layer.norm1 = norm(l, layer_name(name, sizeof name, a->norm1, i));
-        layer.up = layer_linear(l, layer_name(name, sizeof name, a->up, i), LOAD_MATRIX, f, c);
-        layer.down = layer_linear(l, layer_name(name, sizeof name, a->down, i), LOAD_MATRIX, c, f);
+        layer.up = layer_linear(l, layer_name(name, sizeof name, a->up, i), FOV_LOAD_MATRIX, f, c);
+        layer.down = layer_linear(l, layer_name(name, sizeof name, a->down, i), FOV_LOAD_MATRIX, c, f);
         layer.norm2 = norm(l, layer_name(name, sizeof name, a->norm2, i));
         walk_extras(l, &layer, i);
         if (m->layers) m->layers[i] = layer;
@@ -354,7 +354,7 @@ static void pack_vector(pack_job *job, unsigned thread, load_item *item) {
 
 static void pack_matrix(pack_job *job, unsigned thread, load_item *item) {
     float *rows = job->rows + 2 * thread * job->room, *words = rows + job->room, *out = item->out; /* as stored: read by then */
-    size_t group = item->kind == LOAD_HEADS ? item->m / job->model->config.heads : item->m;
+    size_t group = item->kind == FOV_LOAD_HEADS ? item->m / job->model->config.heads : item->m;
     for (size_t start = 0; start < item->m; start += group) /* a head, or all */
         for (size_t i = 0; i < group; i += FOV_PANEL) {
             size_t n = group - i < FOV_PANEL ? group - i : FOV_PANEL;
@@ -369,14 +369,14 @@ static void pack_task(void *context, size_t index, unsigned thread) {
     pack_job *job = context;
     load_item *item = &job->items[index];
     fov_error error;
-    if (item->kind == LOAD_VECTOR)
+    if (item->kind == FOV_LOAD_VECTOR)
         pack_vector(job, thread, item);
-    else if (item->kind != LOAD_TABLE)
+    else if (item->kind != FOV_LOAD_TABLE)
         pack_matrix(job, thread, item);
     else if (item->out != item->tensor->data &&
              fov_tensors_read(job->model->tensors, item->tensor, 0, item->tensor->bytes, item->out, &error))
         fail(job, &error);
-    if (item->kind == LOAD_TABLE) item->hash = fov_hash_bytes(0, item->out, item->tensor->bytes);
+    if (item->kind == FOV_LOAD_TABLE) item->hash = fov_hash_bytes(0, item->out, item->tensor->bytes);
 }
 
 static fov_status pack_all(loader *l, unsigned threads) {

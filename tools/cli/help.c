@@ -125,7 +125,8 @@ void help_man(FILE *file) {
         ".SH NAME\nfoveate \\- run Transformer encoders on text, exactly or approximately\n"
         ".SH SYNOPSIS\n.B foveate\n.I COMMAND\n[options] [arguments]\n"
         ".SH DESCRIPTION\nfoveate runs BERT\\-family encoders on text and spends compute where attention looks. Models are Hugging "
-        "Face folders; without one, a small sentiment model inside the program is used.\n.SH COMMANDS\n",
+        "Face folders, or files that \\fBfoveate import\\fR packed; without one, a small sentiment model inside the program is "
+        "used.\n.SH COMMANDS\n",
         fov_version());
     const command *c;
     for (size_t i = 0; (c = command_at(i)); i++) {
