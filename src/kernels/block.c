@@ -62,6 +62,7 @@ static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
             b->ops->pack(x, values, &b->quant[i], to);
         else
             memcpy(to, x, k * sizeof *a);
+        if (b->ops->measure) fov_quant_put_wide(&b->quant[i], k0, k, to);
     }
 }
 

@@ -28,8 +28,8 @@ enum {
  * bf16: X and W are rounded to nearest, ties to even.
  *
  * int8: W[j, k] = scale[j] q, q in [-127, 127]; X[i, k] = s_i (u - z_i), u in [0, 255], s_i and z_i from the row's range (with 0 in
- * it): y = s_i scale[j] (sum u q - z_i sum q). The range leaves out the k / 256 values of largest magnitude, at most 8, whose u has
- * 16 bits (quantize.c). A row with a value that is not finite gives NaN. */
+ * it): y = s_i scale[j] (sum u q - z_i sum q). The range leaves out a few values of largest magnitude, whose u has 16 bits
+ * (quantize.c). A row with a value that is not finite gives NaN. */
 typedef enum fov_type { FOV_TYPE_F32, FOV_TYPE_BF16, FOV_TYPE_INT8 } fov_type;
 enum { FOV_TYPES = 3 };
 

@@ -16,8 +16,8 @@ static size_t wide_most(size_t k) {
 
 /* From the range without the wide values and the largest magnitude. */
 static fov_quant quant_of(float low, float high, float most) {
-    /* halves: high - low may overflow; u fits in 16 bits */
-    const float half = high * 0.5f - low * 0.5f, least = most / 256, scale = (half > least ? half : least) / 127.5f;
+    /* halves: high - low may overflow; u fits in 15 bits and a sign */
+    const float half = high * 0.5f - low * 0.5f, least = most / 240, scale = (half > least ? half : least) / 127.5f;
     if (!(scale > 0x1p-120f)) return (fov_quant){0}; /* nothing that f32 can tell from 0 */
     const float inverse = 1 / scale;
     return (fov_quant){.scale = scale, .inverse = inverse, .zero = (int32_t)rintf(-low * inverse)};
@@ -59,6 +59,20 @@ static size_t find_wide(const fov_row_scan *scan, const float *x, size_t k, size
     return wide;
 }
 
+/* Note a value whose u is beyond a byte on this side: below or above. */
+static void add_wide(fov_quant *quant, float x, uint32_t k, int side) {
+    const int32_t u = (int32_t)rintf(x * quant->inverse) + quant->zero;
+    if (side < 0 ? u >= 0 : u <= 255) return;
+    const int32_t byte = u & 255, more = u - byte;
+    const uint32_t high = (uint32_t)(more < 0 ? -more : more) / 256;
+    quant->more[quant->wide++] = (fov_wide){.k = k,
+                                            .word = k / 4 * FOV_PANEL,
+                                            .shift = 24 - k % 4 * 8,
+                                            .spread = high << k % 4 * 8,
+                                            .more = more,
+                                            .byte = (uint8_t)byte};
+}
+
 void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_quant *quant) {
     float lanes[FOV_LANES], low, high, top = 0;
     uint32_t seen[FOV_WIDE_SEEN + FOV_LANES];
@@ -70,9 +84,15 @@ void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_q
     const size_t wide = find_wide(scan, x, k, wide_most(k), lanes, seen);
     scan->range(x, k, wide ? fabsf(x[seen[wide - 1]]) : INFINITY, &low, &high);
     *quant = quant_of(low, high, top);
-    for (size_t i = 0; i < wide; i++) {
-        const int32_t u = (int32_t)rintf(x[seen[i]] * quant->inverse) + quant->zero, byte = u < 0 ? 0 : u > 255 ? 255 : u;
-        if (u == byte) continue;
-        quant->more[quant->wide++] = (fov_wide){seen[i] / 4 * FOV_PANEL, 24 - seen[i] % 4 * 8, u - byte};
+    for (int side = -1; side <= 1; side += 2) {
+        for (size_t i = 0; i < wide; i++) add_wide(quant, x[seen[i]], seen[i], side);
+        if (side < 0) quant->below = quant->wide;
+    }
+}
+
+void fov_quant_put_wide(const fov_quant *quant, size_t first, size_t count, float *words) {
+    for (size_t o = 0; o < quant->wide; o++) {
+        const size_t k = quant->more[o].k;
+        if (k / 4 >= first && k / 4 < first + count) ((uint8_t *)words)[k - 4 * first] = quant->more[o].byte;
     }
 }

@@ -21,18 +21,19 @@ enum {
     FOV_LANES = 16
 };
 
-/* A value that needs more than a byte: what its u is beyond that, |more| < 2^15; where the column's words are in a panel, and how
- * far left its byte is from the upper one. */
+/* A value that needs more than a byte, at column k: u = byte + more, more = 256 h, 0 < |h| < 128. */
 typedef struct fov_wide {
-    uint32_t word, shift;
+    uint32_t k, word, shift; /* where the column's words are in a panel, and how far left its byte is from the upper one */
+    uint32_t spread;         /* |h| in the byte k % 4 */
     int32_t more;
+    uint8_t byte;
 } fov_wide;
 
 /* int8: X[i, k] = scale (u - zero); inverse = 1 / scale, or 0. */
 typedef struct fov_quant {
     float scale, inverse;
     int32_t zero;
-    uint32_t wide;
+    uint32_t below, wide; /* the first `below` of `wide` have more < 0 */
     fov_wide more[FOV_WIDE];
 } fov_quant;
 
@@ -93,8 +94,10 @@ typedef struct fov_row_scan {
     void (*range)(const float *x, size_t k, float bound, float *low, float *high);
 } fov_row_scan;
 
-/* A row's quantisation, the same bits on every tier. quantize.c */
+/* quantize.c. A row's quantisation, the same bits on every tier. */
 void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_quant *quant);
+/* Wide values' own bytes, into the words [first, first + count) of a packed row, which hold 0 or 255 there. */
+void fov_quant_put_wide(const fov_quant *quant, size_t first, size_t count, float *words);
 
 /* A tile's panel from its first word on. */
 static inline const float *fov_tile_panel(const fov_tile *t) {

@@ -118,7 +118,7 @@ static void tile_bf16(const fov_tile *t) {
 
 static void tile_int8(const fov_tile *t) {
     TILE_BODY(t, _tile_dpbusd);
-    if (t->last) fov_finish_int8_avx512(t);
+    if (t->last) fov_finish_int8_vnni(t);
 }
 
 static void begin(void) {

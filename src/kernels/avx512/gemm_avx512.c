@@ -1,83 +1,15 @@
 /* gemm_avx512.c: the gemms of the avx512 tier. int8 and bf16 have no instructions of their own there. Also the epilogues and
  * conversions of the tiers above. */
-#include <math.h>
 #include <string.h>
 
-#include "kernels/avx512/tile_avx512.h"
-
-static inline __m512 activate(fov_activation act, __m512 v) {
-    if (act == FOV_ACT_GELU) return fov_gelu16(v);
-    if (act == FOV_ACT_RELU) return _mm512_max_ps(_mm512_setzero_ps(), v); /* keeps a NaN */
-    if (act == FOV_ACT_TANH) {
-        float lanes[16];
-        _mm512_storeu_ps(lanes, v);
-        for (size_t l = 0; l < 16; l++) lanes[l] = tanhf(lanes[l]);
-        return _mm512_loadu_ps(lanes);
-    }
-    return v;
-}
-
-/* 16 columns of a word's byte times what a wide value of X has beyond its own. */
-static inline __m512i wide16(const float *words, __m128i shift, __m512i more) {
-    const __m512i w = _mm512_srai_epi32(_mm512_sll_epi32(_mm512_load_si512((const void *)words), shift), 24);
-    return _mm512_madd_epi16(w, more);
-}
-
-/* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
-__attribute__((always_inline)) static inline void finish(const fov_tile *t, const bool int8) {
-    const fov_gemm *g = t->gemm;
-    const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
-    const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
-    __m512 bias0 = _mm512_setzero_ps(), bias1 = bias0, scale0 = bias0, scale1 = bias0;
-    __m512i w_sum0 = _mm512_setzero_si512(), w_sum1 = w_sum0;
-    const float *panel = fov_tile_panel(t);
-    if (g->bias) {
-        bias0 = _mm512_maskz_loadu_ps(low, g->bias + j);
-        bias1 = _mm512_maskz_loadu_ps(high, g->bias + j + 16);
-    }
-    if (int8) {
-        scale0 = _mm512_maskz_loadu_ps(low, g->w_scale + j);
-        scale1 = _mm512_maskz_loadu_ps(high, g->w_scale + j + 16);
-        w_sum0 = _mm512_maskz_loadu_epi32(low, g->w_sum + j);
-        w_sum1 = _mm512_maskz_loadu_epi32(high, g->w_sum + j + 16);
-    }
-    for (size_t i = 0; i < t->rows; i++) {
-        const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
-        const float *sum = t->sum + i * FOV_PANEL;
-        float *y = g->y + to * g->ldy + j;
-        __m512 v0 = _mm512_load_ps(sum), v1 = _mm512_load_ps(sum + 16);
-        if (int8) {
-            const __m512i zero = _mm512_set1_epi32(t->quant[i].zero);
-            const __m512 scale = _mm512_set1_ps(t->quant[i].scale);
-            __m512i q0 = _mm512_sub_epi32(_mm512_castps_si512(v0), _mm512_mullo_epi32(zero, w_sum0));
-            __m512i q1 = _mm512_sub_epi32(_mm512_castps_si512(v1), _mm512_mullo_epi32(zero, w_sum1));
-            for (const fov_wide *o = t->quant[i].more, *end = o + t->quant[i].wide; o < end; o++) {
-                const __m128i shift = _mm_cvtsi32_si128((int)o->shift);
-                const __m512i more = _mm512_set1_epi32(o->more & 0xffff); /* times the lower half of w; the upper is its sign */
-                q0 = _mm512_add_epi32(q0, wide16(panel + o->word, shift, more));
-                q1 = _mm512_add_epi32(q1, wide16(panel + o->word + 16, shift, more));
-            }
-            v0 = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), _mm512_mul_ps(scale, scale0));
-            v1 = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), _mm512_mul_ps(scale, scale1));
-        }
-        v0 = activate(g->act, _mm512_add_ps(v0, bias0));
-        v1 = activate(g->act, _mm512_add_ps(v1, bias1));
-        if (g->residual) {
-            const float *residual = g->residual + to * g->ldr + j;
-            v0 = _mm512_add_ps(v0, _mm512_maskz_loadu_ps(low, residual));
-            v1 = _mm512_add_ps(v1, _mm512_maskz_loadu_ps(high, residual + 16));
-        }
-        _mm512_mask_storeu_ps(y, low, v0);
-        _mm512_mask_storeu_ps(y + 16, high, v1);
-    }
-}
+#include "kernels/avx512/finish_avx512.h"
 
 void fov_finish_f32_avx512(const fov_tile *t) {
-    finish(t, false);
+    fov_finish(FOV_FINISH_F32, t);
 }
 
 void fov_finish_int8_avx512(const fov_tile *t) {
-    finish(t, true);
+    fov_finish(FOV_FINISH_INT8, t);
 }
 
 /* To nearest, ties to even; a NaN keeps its upper half, made quiet. In the lower halves of 16 words, the upper are 0. */

@@ -1,10 +1,14 @@
 /* vnni.c: the tier avx512vnni: avx512 with vpdpbusd for int8 (Intel from 2019, AMD from Zen 4). */
 #include <string.h>
 
-#include "kernels/avx512/tile_avx512.h"
+#include "kernels/avx512/finish_avx512.h"
 #include "kernels/tiers.h"
 
-FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_avx512, .measure = fov_measure_int8_avx512, .pack = fov_pack_int8_avx512)
+void fov_finish_int8_vnni(const fov_tile *t) {
+    fov_finish(FOV_FINISH_INT8_VNNI, t);
+}
+
+FOV_TILES_14(int8_vnni, FOV_MULTIPLY_INT8, fov_finish_int8_vnni, .measure = fov_measure_int8_avx512, .pack = fov_pack_int8_avx512)
 
 float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };
