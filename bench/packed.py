@@ -2,8 +2,8 @@
 """A packed model against its checkpoint: start to first label, and the memory of one and of two processes.
 
 Start: a fresh process classifies one text; the two kinds take turns. Warm: the files are in the page cache; cold: they are dropped
-from it before (POSIX_FADV_DONTNEED). Memory: Pss of /proc/PID/smaps_rollup after texts were classified one by one, a process's own
-memory and its share of what it shares; a process's own copies cannot be shared, so without packing two need twice as much.
+from it before (POSIX_FADV_DONTNEED). Memory: Pss of /proc/PID/smaps_rollup, a process's own memory and its share of what it shares, after
+texts were classified one by one; with --batches after batches of 4096 tokens, whose working memory every process has for itself.
 
     python3 bench/packed.py --model MODELS/bert-base-uncased-sst2 --rounds 9
 """
@@ -22,6 +22,23 @@ TEXTS = ["the ending stayed with me for days .", "two hours of people explaining
 def pss(process):
     with open(f"/proc/{process.pid}/smaps_rollup") as file:
         return next(int(line.split()[1]) for line in file if line.startswith("Pss:")) / 1024
+
+
+class Batched:
+    """A process that has computed full batches of 4096 tokens, and stays: its working memory is its own."""
+
+    def __init__(self, command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        lines = 4096  # a block of the program
+        self.process.stdin.write("no .\n" * lines)
+        self.process.stdin.flush()
+        for _ in range(lines):
+            if not self.process.stdout.readline():
+                raise SystemExit("foveate ended: " + " ".join(command))
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
 
 
 class Alive:
@@ -69,6 +86,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--dtypes", default="f32,bf16,int8")
     parser.add_argument("--cold", action="store_true", help="with the files dropped from the page cache, too")
+    parser.add_argument("--batches", action="store_true", help="memory after full batches")
     a = parser.parse_args()
     print("| type | model | file MiB | start, warm: s | " + ("start, cold: s | " if a.cold else "") + "one process MiB | two MiB | the second adds |")
     print("|---|---|---|---|" + ("---|" if a.cold else "") + "---|---|---|")
@@ -89,9 +107,10 @@ def main():
                     drop(path)
                     cold[kind].append(seconds(command))
             for kind, (path, command) in kinds.items():
-                first = Alive(command)
+                work = Batched if a.batches else Alive
+                first = work(command)
                 one = pss(first.process)
-                second = Alive(command)
+                second = work(command)
                 two = pss(first.process) + pss(second.process)
                 second.end()
                 first.end()
