@@ -13,6 +13,9 @@ float fov_value_weight(const fov_value_weights *weights, size_t head, size_t i, 
 /* FOV_ERR_UNSUPPORTED for a method that needs a profile where there is none. */
 fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_setting *setting, fov_error *error);
 
+/* Energy of a level over that of level 0, summed over heads [heads][levels]; NaN where errors is NULL. */
+double fov_value_error_share(const float *errors, size_t heads, size_t levels, size_t level);
+
 /* bias[c] = b[c] + mu W^t[., c] of a head, in double: what the centred estimators start from. */
 void fov_value_mean(const fov_value_weights *weights, size_t head, double *bias);
 

@@ -253,6 +253,13 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     account(&j, groups);
 }
 
+static bool certify(const fov_value_profile *p, size_t heads, size_t level, fov_certificate *c) {
+    if (level >= p->levels) return false;
+    *c = (fov_certificate){p->level[level], fov_value_error_share(p->regress_error, heads, p->levels, level),
+                           fov_value_error_share(p->regress_held, heads, p->levels, level)};
+    return true;
+}
+
 static bool needs_profile(const fov_setting *setting) {
     (void)setting;
     return true;
@@ -269,6 +276,7 @@ const fov_values_row fov_values_regress = {
     .needs_energy = true,
     .needs_profile = needs_profile,
     .bind = bind,
+    .certify = certify,
     .workspace = workspace,
     .forward = forward,
 };
