@@ -506,6 +506,8 @@ says 'foveate-tuned.json.journal: cannot write: File too large'
 cmp -s calibrated/foveate-tuned.json kept.json || wrong 'an interrupted run changed the setting'
 failed tune --data mixed --model calibrated --max-loss 5 --by work --threads 1
 says 'another data'
+failed tune --data mixed.tsv --task sst2 --model calibrated --max-loss 5 --by work --threads 1 --swap
+says 'another swap'
 run 0 tune --data mixed.tsv --task sst2 --model calibrated --max-loss 5 --by work --threads 1 --json resumed.json
 says '[1-9][0-9]* measurements are done'
 [ "$(chosen whole.json)" = "$(chosen resumed.json)" ] || wrong 'the resumed run took another setting'

@@ -12,7 +12,7 @@ typedef struct settings {
     shared_settings shared;
     const char *task, *data, *ids, *max_loss, *confidence, *budget, *by, *output, *journal, *json;
     uint64_t limit;
-    bool pairs, restart, dry_run;
+    bool pairs, swap, restart, dry_run;
 } settings;
 
 enum { PATH_SIZE = 4096 };
@@ -42,6 +42,7 @@ static int read_goal(const settings *s, tune_goal *g) {
     g->confidence = .95;
     g->demanded = s->confidence != NULL;
     g->by_work = !strcmp(s->by, "work");
+    g->swap = s->swap;
     if (!code && s->confidence) code = read_real("confidence", s->confidence, .5, .999, ".95", &g->confidence);
     if (!code && s->budget) code = read_real("budget", s->budget, .01, 1e5, "30", &minutes);
     g->budget = 60 * minutes;
@@ -184,6 +185,8 @@ static const option options[] = {
      "demand that a bound of the loss holds with this confidence, e.g. .95 [the estimate must]", 0, 0, HINT_NONE, 0},
     {"by", 0, OPTION_CHOICE, FIELD(by), NULL, "time", "what to save: wall time, or counted multiply-adds", 0, 0, HINT_NAMES,
      name_by},
+    {"swap", 0, OPTION_FLAG, FIELD(swap), NULL, NULL, "choose on the half that reports without it, and the other way round", 0, 0,
+     HINT_NONE, 0},
     {"budget", 0, OPTION_TEXT, FIELD(budget), "MINUTES", NULL, "start no setting that would end later [no end]", 0, 0, HINT_NONE,
      0},
     {"attention", 0, OPTION_TEXT, SHARED(attention), "METHOD", NULL, "of exact and of every setting [the checkpoint's own]", 0, 0,

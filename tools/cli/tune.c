@@ -20,24 +20,22 @@ void tune_name(const trial *one, char text[2 * SETTING_SIZE + 16]) {
 
 /* ---- halves ---- */
 
-/* Fisher and Yates, with a fixed seed: files are often sorted by class. */
-static int shuffle(dataset *d) {
-    double *row = malloc(d->columns * sizeof *row);
-    if (!row) return complain_memory();
-    const size_t bytes = d->columns * sizeof *row;
-    uint64_t state = 6021023;
-    for (size_t i = d->count; i > 1; i--) {
-        const size_t other = stats_below(&state, i);
-        const fov_text text = d->texts[i - 1];
-        d->texts[i - 1] = d->texts[other];
-        d->texts[other] = text;
-        if (!d->gold) continue;
-        memcpy(row, d->gold + (i - 1) * d->columns, bytes);
-        memmove(d->gold + (i - 1) * d->columns, d->gold + other * d->columns, bytes);
-        memcpy(d->gold + other * d->columns, row, bytes);
+static void exchange(dataset *d, size_t a, size_t b) {
+    const fov_text text = d->texts[a];
+    d->texts[a] = d->texts[b];
+    d->texts[b] = text;
+    for (size_t c = 0; d->gold && c < d->columns; c++) {
+        const double gold = d->gold[a * d->columns + c];
+        d->gold[a * d->columns + c] = d->gold[b * d->columns + c];
+        d->gold[b * d->columns + c] = gold;
     }
-    free(row);
-    return 0;
+}
+
+/* Fisher and Yates, with a fixed seed: files are often sorted by class. Backwards, the halves have changed places. */
+static void shuffle(dataset *d, bool swap) {
+    uint64_t state = 6021023;
+    for (size_t i = d->count; i > 1; i--) exchange(d, i - 1, stats_below(&state, i));
+    for (size_t i = 0; swap && i < d->count / 2; i++) exchange(d, i, d->count - 1 - i);
 }
 
 static bool one_answer(const double *answers, size_t n, size_t columns) {
@@ -80,7 +78,7 @@ int tune_halves(tune *t) {
     t->size[1] = t->data.count - t->size[0];
     t->start[1] = t->size[0];
     int code = check_count(t);
-    if (!code) code = shuffle(&t->data);
+    if (!code) shuffle(&t->data, t->goal.swap);
     for (int half = 0; half < 2 && !code && t->data.gold; half++)
         code = check_answers(t, t->data.gold + t->start[half] * t->data.columns, half, "the label");
     return code;

@@ -31,6 +31,7 @@ typedef struct tune_goal {
     double confidence; /* 0..1, of the intervals */
     bool demanded;     /* the bound must hold, not only the estimate */
     bool by_work;      /* least multiply-adds, not least time */
+    bool swap;         /* the halves change places */
     double budget;     /* seconds; 0: no end */
 } tune_goal;
 

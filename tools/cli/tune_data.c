@@ -116,9 +116,9 @@ static uint64_t hash_file(const char *path) {
 
 json_t *tune_header(const tune *t, const char *profile) {
     const unsigned threads = t->settings.threads ? (unsigned)t->settings.threads : t->machine.threads;
-    return json_pack("{s:i, s:s, s:o, s:o, s:o, s:s, s:s, s:s, s:i, s:I, s:I, s:o, s:s}", "foveate-tune", 1, "version",
+    return json_pack("{s:i, s:s, s:o, s:o, s:b, s:o, s:s, s:s, s:s, s:i, s:I, s:I, s:o, s:s}", "foveate-tune", 1, "version",
                      fov_version(), "model", tuned_hash(fov_model_hash(t->engine.model)), "data", tuned_hash(hash_data(&t->data)),
-                     "profile", tuned_hash(t->has_profile ? hash_file(profile) : 0), "attention",
+                     "swap", (int)t->goal.swap, "profile", tuned_hash(t->has_profile ? hash_file(profile) : 0), "attention",
                      t->settings.attention ? t->settings.attention : "", "dtype", t->settings.dtype, "metric", t->metric, "threads",
                      (int)threads, "seed", (json_int_t)t->settings.seed, "max-length", (json_int_t)t->settings.max_length, "cpu",
                      json_text(t->machine.cpu), "tier", t->machine.tier);

@@ -1,0 +1,286 @@
+#!/usr/bin/env python3
+"""What the calibrated methods save and lose, behind docs/results/frontier.md. For every task:
+
+  calibrate  a profile from texts of the training set, without labels
+  eval       each setting below with its defaults, and the ablations, on the whole development set
+  tune       `foveate tune` on one half of the development set, judged on the other, and the other way round
+  time       the two settings tuned, in f32 and in bf16, in turn with exact
+
+    frontier.py --models DIR --data DIR --out DIR [--tasks sst2,cola] [--steps eval,tune] [--table frontier.md]
+
+DIR of --models has the Hugging Face folders, of --data glue/TASK/{train,dev}.tsv, imdb/{train,test}.jsonl.xz, aapd/text_{val,test} and
+hnd/articles-*.xml with hnd-dev-ids.json. Results are JSON files in --out; those there are kept. With --parallel the tasks run
+side by side, each on cores of its own: only ratios within a job mean something then.
+"""
+import argparse
+import collections
+import json
+import lzma
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import xml.etree.ElementTree
+
+Task = collections.namedtuple("Task", "model name train columns texts data limit length weight")
+TASKS = {  # texts: of the calibration; limit: texts judged; weight: its share of the cores, by its work
+    "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", (0,), 4000, "glue/sst2/dev.tsv", 0, 128, 22),
+    "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 14),
+    "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 22),
+    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 0, 128, 44),
+    "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 20),
+    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 200, 512, 54),
+    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 18),
+    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 14),
+    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 200, "hnd", 0, 2048, 30),
+}
+SETTINGS = {  # name: (setting, what it shows)
+    "regress": ("values=regress", "default"),
+    "regress, cheaper": ("values=regress:lambda=.2", "budget"),
+    "regress, dearer": ("values=regress:lambda=.05", "budget"),
+    "lowrank": ("values=lowrank", "linear features in place of chosen ones"),
+    "poisson": ("values=poisson", "unbiased"),
+    "poisson, cheaper": ("values=poisson:kappa=1", "unbiased"),
+    "mca, calibrated": ("values=mca:p=calibrated", "the paper's estimator, best p"),
+    "mca": ("values=mca", "the paper's estimator, real lengths"),
+    "guided": ("ffn=guided", "default"),
+    "guided, cheaper": ("ffn=guided:lambda=.01", "budget"),
+    "guided without importance": ("ffn=guided:beta=0", "every token alike, by error alone"),
+    "narrow": ("ffn=narrow", "one level for all"),
+    "regress + guided": ("values=regress;ffn=guided", "both defaults"),
+    "regress + narrow": ("values=regress;ffn=narrow", "both defaults"),
+}
+STEPS = ("calibrate", "eval", "tune", "time")
+BERT = [name for name in TASKS if not name.startswith("longformer")]
+
+
+def read_train(task, data):
+    """Every k-th text of the training set, as lines for calibrate."""
+    path = data / task.train
+    if task.name == "imdb":
+        lines = [" ".join(json.loads(line)["text"].split()) for line in lzma.open(path, "rt", encoding="utf-8")]
+    elif task.name == "hnd":
+        dev = set(map(str, json.loads((path / "hnd-dev-ids.json").read_text())))
+        root = xml.etree.ElementTree.parse(next(path.glob("articles-*.xml"))).getroot()
+        lines = [a.get("title", "") + ". " + " ".join(" ".join(a.itertext()).split()) for a in root if a.get("id") not in dev]
+    elif task.columns is None:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    else:
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines()[task.name != "cola":]]
+        lines = ["\t".join(row[c] for c in task.columns) for row in rows if len(row) > max(task.columns)]
+    step = max(1, len(lines) // task.texts)
+    return lines[::step][: task.texts]
+
+
+class Frontier:
+    def __init__(self, a):
+        self.a = a
+        self.cores = sorted(os.sched_getaffinity(0))
+        a.out.mkdir(parents=True, exist_ok=True)
+
+    def path(self, name, kind):
+        return self.a.out / f"{name}.{kind}"
+
+    def common(self, name, training=False):
+        t = TASKS[name]
+        words = ["--model", self.a.models / t.model, "--max-length", t.length]
+        if training:
+            return words
+        data = self.a.data / t.data
+        words += ["--task", t.name, "--data", next(data.glob("articles-*.xml")) if t.name == "hnd" else data]
+        words += ["--ids", data / "hnd-dev-ids.json"] if t.name == "hnd" else []
+        words += ["--limit", t.limit] if t.limit else []
+        return words + ["--profile", self.path(name, "profile")]
+
+    def calibrate(self, name):
+        t, texts = TASKS[name], self.path(name, "texts")
+        texts.write_text("".join(line + "\n" for line in read_train(t, self.a.data)), encoding="utf-8")
+        pairs = ["--pairs"] if t.columns and len(t.columns) == 2 else []
+        profile = self.path(name, "profile")
+        return [(profile, ["calibrate", "--data", texts, "-o", profile, *pairs, *self.common(name, True)])]
+
+    def eval(self, name):
+        out = self.path(name, "eval.json")
+        words = [word for setting, _ in SETTINGS.values() for word in ("--compare", setting)]
+        return [(out, ["eval", "--json", out, "--rounds", 1, "--seeds", self.a.seeds, *words, *self.common(name)])]
+
+    def tune(self, name):
+        jobs = []
+        for way in ("first", "second"):
+            out = self.path(name, f"tune-{way}.json")
+            words = ["tune", "--json", out, "--by", self.a.by, "--max-loss", self.a.max_loss, "--dry-run", *self.common(name)]
+            words += ["--journal", self.path(name, f"tune-{way}.journal")] + (["--swap"] if way == "second" else [])
+            jobs.append((out, words))
+        return jobs
+
+    def time(self, name):
+        chosen = [tuned(self.path(name, f"tune-{way}.json")) for way in ("first", "second")]
+        settings = dict.fromkeys([c["setting"] for c in chosen if c] + ["values=regress;ffn=guided", "values=regress;ffn=narrow"])
+        jobs = []
+        for dtype in ("f32", "bf16"):
+            out = self.path(name, f"time-{dtype}.json")
+            able = [s for s in settings if dtype == "f32" or "poisson" not in s and "topk" not in s]
+            words = [word for setting in able for word in ("--compare", setting)]
+            jobs.append((out, ["eval", "--json", out, "--dtype", dtype, "--rounds", self.a.rounds, *words, *self.common(name)]))
+        return jobs
+
+    def shares(self):
+        """Cores of each task: all when they run one after another, else as many as its work wants."""
+        if not self.a.parallel:
+            return [self.cores for _ in self.a.tasks]
+        total, left, shares = sum(TASKS[name].weight for name in self.a.tasks), list(self.cores), []
+        for name in self.a.tasks:
+            count = max(2, len(self.cores) * TASKS[name].weight // total)
+            shares.append([left.pop(0) for _ in range(min(count, len(left)))] or self.cores[-2:])
+        shares[-1] += left
+        return shares
+
+    def start(self, out, words, cores):
+        log = open(str(out) + ".log", "w")
+        command = [str(w) for w in [self.a.foveate, *words, "--threads", len(cores), "--quiet"]]
+        return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores))
+
+    def chain(self, name, cores):
+        for step in [s for s in STEPS if s in self.a.steps]:
+            jobs = [job for job in getattr(self, step)(name) if self.a.again or not job[0].exists()]
+            both = step == "tune" and self.a.parallel and len(jobs) == 2 and len(cores) > 1
+            begin, running = time.time(), []
+            for i, (out, words) in enumerate(jobs):
+                running.append((out, self.start(out, words, cores[i::2] if both else cores)))
+                if not both or i:
+                    for out, process in running:
+                        code = process.wait()
+                        state = "" if code == 0 or (step == "tune" and out.exists()) else f", FAILED: see {out}.log"
+                        print(f"{out.name}: {time.time() - begin:.0f} s{state}", file=sys.stderr, flush=True)
+                    running = []
+
+    def run(self):
+        chains = [threading.Thread(target=self.chain, args=pair) for pair in zip(self.a.tasks, self.shares())]
+        for chain in chains:
+            chain.start()
+            if not self.a.parallel:
+                chain.join()
+        for chain in chains:
+            chain.join()
+
+
+# ---- the table ----
+
+
+def load(path):
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def tuned(path):
+    """The setting the choosing half prefers, whether the other half confirmed it or not, as it does there."""
+    report = load(path)
+    if not report or not report["tested"]:
+        return None
+    row = next(r for r in report["tried"] if r["setting"] == report["tested"][0])
+    exact = report["tried"][0]
+    if "second" not in row:
+        return None
+    return dict(setting=row["setting"], loss=row["second"]["loss"], low=row["second"]["low"], high=row["second"]["high"],
+                fewer=1 / row["second"]["flops_real_share"], exact=1 / exact["second"]["flops_real_share"], texts=row["second"]["texts"])
+
+
+def geometric(values):
+    values = list(values)
+    return statistics.geometric_mean(values) if values else float("nan")
+
+
+def fewer(row, part):
+    return row["flops_real"][part]["exact"] / row["flops_real"][part]["done"]
+
+
+def table_defaults(a, names, part, title):
+    found = {name: load(a.out / f"{name}.eval.json") for name in names}
+    found = {name: report for name, report in found.items() if report}
+    lines = [f"| {title} | " + " | ".join(found) + " | mean loss | fewer |", "|---|" + "---|" * (len(found) + 2)]
+    for index, name in enumerate(["exact", *SETTINGS]):
+        cells, losses, ratios = [], [], []
+        for report in found.values():
+            row = report["compared"][index]
+            exact = report["compared"][0]["metric"]["mean"]
+            cells.append(f"{row['metric']['mean']:.3f} @ {fewer(row, part):.2f}")
+            losses.append(100 * (exact - row["metric"]["mean"]))
+            ratios.append(fewer(row, part))
+        if index and part == "values" and not SETTINGS[name][0].startswith("values") or (part == "values" and "ffn" in SETTINGS.get(name, ("",))[0]):
+            continue
+        label = name if name == "exact" else f"{name} `{SETTINGS[name][0]}`"
+        lines.append(f"| {label} | " + " | ".join(cells) + f" | {statistics.mean(losses):+.2f} | {geometric(ratios):.2f} |")
+    return lines
+
+
+def table_tuned(a, names):
+    lines = ["| task | chosen on | setting | loss on the other half, points | fewer multiply-adds | f32: times as fast | bf16: times as fast |",
+             "|---|---|---|---|---|---|---|"]
+    means = collections.defaultdict(list)
+    for name in names:
+        speeds = {d: load(a.out / f"{name}.time-{d}.json") for d in ("f32", "bf16")}
+        for way in ("first", "second"):
+            t = tuned(a.out / f"{name}.tune-{way}.json")
+            if not t:
+                continue
+            means["loss", name].append(t["loss"])
+            means["fewer", name].append(t["fewer"])
+            cells = []
+            for dtype, report in speeds.items():
+                row = report and next((r for r in report["compared"] if r["setting"] == t["setting"]), None)
+                cells.append(f"{row['speedup']['median']:.2f} [{row['speedup']['min']:.2f}, {row['speedup']['max']:.2f}]" if row else "")
+                if row:
+                    means[dtype, name].append(row["speedup"]["median"])
+            lines.append(f"| {name} | {way} | `{t['setting']}` | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | {t['fewer']:.2f} "
+                         f"(exact {t['exact']:.2f}) | " + " | ".join(cells) + " |")
+    over = lambda key: [statistics.mean(means[key, n]) for n in names if means[key, n]]
+    if over("loss"):
+        lines.append(f"| mean | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | {geometric(over('f32')):.2f} | "
+                     f"{geometric(over('bf16')):.2f} |")
+    return lines
+
+
+def table(a):
+    reports = [r for r in (load(a.out / f"{n}.eval.json") for n in a.tasks) if r]
+    if not reports:
+        return "no results\n"
+    lines = [f"{reports[0]['cpu']}, kernels {reports[0]['tier']}.", ""]
+    for names, what in ((BERT, "BERT-base"), ([n for n in TASKS if n not in BERT], "Longformer")):
+        names = [n for n in names if n in a.tasks]
+        if not any((a.out / f"{n}.eval.json").exists() for n in names):
+            continue
+        lines += [f"### {what}: the value projection", "", *table_defaults(a, names, "values", "metric @ times fewer"), ""]
+        lines += [f"### {what}: the whole encoder", "", *table_defaults(a, names, "total", "metric @ times fewer"), ""]
+        lines += [f"### {what}: tuned", "", *table_tuned(a, names), ""]
+    return "\n".join(lines)
+
+
+def main():
+    path = pathlib.Path
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=path, required=True)
+    parser.add_argument("--data", type=path, required=True)
+    parser.add_argument("--out", type=path, required=True)
+    parser.add_argument("--foveate", type=path, default=path("build/release/foveate"))
+    parser.add_argument("--tasks", type=lambda t: t.split(","), default=BERT)
+    parser.add_argument("--steps", type=lambda t: t.split(","), default=list(STEPS))
+    parser.add_argument("--max-loss", type=float, default=0.5)
+    parser.add_argument("--by", choices=("time", "work"), default="time", help="what tune saves")
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--parallel", action="store_true")
+    parser.add_argument("--again", action="store_true", help="run what has its result already")
+    parser.add_argument("--table", type=path, help="write the tables there")
+    a = parser.parse_args()
+    for word, known in [(t, TASKS) for t in a.tasks] + [(s, STEPS) for s in a.steps if s]:
+        if word not in known:
+            parser.error(f"{word!r} is none of {', '.join(known)}")
+    Frontier(a).run()
+    if a.table:
+        a.table.write_text(table(a))
+
+
+if __name__ == "__main__":
+    main()
