@@ -255,6 +255,27 @@ typedef struct fov_text_info {
     size_t invalid;   /* invalid UTF-8 sequences replaced */
 } fov_text_info;
 
+/* The texts behind a session's calibration profile. Those held out took no part in the fits of value projections and
+ * feed-forwards; the errors of the fits are measured on them. */
+typedef struct fov_profile_info {
+    uint64_t texts, tokens; /* all */
+    uint64_t held_texts, held_tokens;
+    uint64_t max_length; /* tokens kept of one text */
+} fov_profile_info;
+/* 1, or 0 when the session's methods read none. */
+FOV_API int fov_session_profile(const fov_session *session, fov_profile_info *info);
+
+/* What a calibrated method leaves out at one of its levels: mean squared error of the layer's values over their mean square about
+ * the mean (regress, lowrank), or of the feed-forward's output over that of x + f(x) (narrow, guided). NaN: not measured. */
+typedef struct fov_certificate {
+    size_t level;  /* features of a head (regress), rank (lowrank), hidden units (narrow, guided) */
+    double fitted; /* over the tokens of the fit */
+    double held;   /* over tokens of texts held out */
+} fov_certificate;
+/* 1, or 0 past the last layer or level, or where the method at `place` has none. */
+FOV_API int fov_session_certificate(const fov_session *session, fov_place place, size_t layer, size_t level,
+                                    fov_certificate *certificate);
+
 /* Multiply-adds and seconds of the calls since the last fov_session_reset_stats. "values" is the value projection X Wv.
  * done: what was computed. exact: the exact ragged path with every row computed and the attention that fov_session_baseline names
  * (real), or with every text padded to 128 tokens, or the N of padded:N (padded: the papers' convention, where padding is part of

@@ -7,20 +7,37 @@
 struct fov_calibration {
     fov_allocator allocator;
     fov_session *session;
-    fov_moments *moments;
+    fov_moments *fitted, *held; /* sums over the texts of the fits, and over those held out */
+    uint32_t *rows;             /* [batch_tokens] of a batch: those of the fits, then those held out */
+    size_t fitted_rows;
     fov_sample *sample; /* of the inputs of the feed-forward layers */
-    uint64_t texts, tokens, hash;
+    uint64_t texts, tokens, held_texts, held_tokens, hash;
     bool compact;
 };
 
+static void divide(fov_calibration *c, const fov_batch *batch) {
+    size_t at = 0;
+    for (int held = 0; held < 2; held++) {
+        for (size_t b = 0; b < batch->texts; b++) {
+            if (fov_sample_held(batch->hashes[b]) != (held == 1)) continue;
+            for (size_t i = batch->offsets[b]; i < batch->offsets[b + 1]; i++) c->rows[at++] = (uint32_t)i;
+        }
+        if (!held) c->fitted_rows = at;
+    }
+}
+
 static void observe(void *context, fov_seam seam, size_t layer, const fov_batch *batch, const float *x, size_t rows) {
-    const fov_calibration *c = context;
+    fov_calibration *c = context;
     if (seam == FOV_SEAM_FFN) {
         fov_sample_add(c->sample, layer, x);
         return;
     }
-    if (!layer) fov_sample_choose(c->sample, batch->texts, batch->offsets, batch->hashes);
-    fov_moments_add(c->moments, layer, x, rows);
+    if (!layer) {
+        fov_sample_choose(c->sample, batch->texts, batch->offsets, batch->hashes);
+        divide(c, batch);
+    }
+    fov_moments_add(c->fitted, layer, x, c->rows, c->fitted_rows);
+    fov_moments_add(c->held, layer, x, c->rows + c->fitted_rows, rows - c->fitted_rows);
 }
 
 fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options, fov_calibration **calibration,
@@ -37,8 +54,12 @@ fov_status fov_calibration_create(const fov_model *model, const fov_calibration_
         .threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens, .all_rows = 1};
     fov_status status = fov_session_create(model, &s, &c->session, error);
     if (!status) {
-        status = fov_moments_create(model->config.layers, model->config.width, c->session->settings.threads, &model->allocator,
-                                    &c->moments);
+        const size_t layers = model->config.layers, width = model->config.width;
+        const unsigned threads = c->session->settings.threads;
+        status = fov_moments_create(layers, width, threads, &model->allocator, &c->fitted);
+        if (!status) status = fov_moments_create(layers, width, threads, &model->allocator, &c->held);
+        c->rows = fov_alloc(&model->allocator, fov_mul(c->session->settings.batch_tokens, sizeof *c->rows));
+        if (!status && !c->rows) status = FOV_ERR_MEMORY;
         if (!status)
             status = fov_sample_create(model->config.layers, model->config.width, fov_profile_sample(model), &model->allocator,
                                        &c->sample);
@@ -57,7 +78,9 @@ void fov_calibration_free(fov_calibration *c) {
     if (!c) return;
     const fov_allocator allocator = c->allocator;
     fov_session_free(c->session);
-    fov_moments_free(c->moments);
+    fov_moments_free(c->fitted);
+    fov_moments_free(c->held);
+    fov_release(&allocator, c->rows);
     fov_sample_free(c->sample);
     fov_release(&allocator, c);
 }
@@ -87,8 +110,13 @@ fov_status fov_calibration_add(fov_calibration *c, const fov_text *texts, size_t
     const fov_text_span *spans = c->session->spans.block;
     for (size_t i = 0; i < count; i++) {
         const int32_t *ids = (const int32_t *)c->session->ids.block + spans[i].first;
-        c->hash += fov_mix64(fov_hash_ids(ids, spans[i].count)); /* a sum: whatever the order */
+        const uint64_t hash = fov_hash_ids(ids, spans[i].count);
+        c->hash += fov_mix64(hash); /* a sum: whatever the order */
         c->tokens += spans[i].count;
+        if (fov_sample_held(hash)) {
+            c->held_texts++;
+            c->held_tokens += spans[i].count;
+        }
     }
     c->texts += count;
     return FOV_OK;
@@ -110,6 +138,11 @@ fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *con
                         (unsigned long long)c->texts, (unsigned long long)c->tokens, (unsigned long long)needed,
                         more ? ", about " : "", (unsigned long long)more, more ? " such texts" : "");
     }
+    if (!c->held_texts || c->held_texts == c->texts)
+        return fov_fail(error, FOV_ERR_ARGUMENT, model->name,
+                        "too few different texts: of %llu, %llu are held out of the fits, to measure them (one of eight is, by its "
+                        "hash, and equal ones alike); some must be and some not: give at least some dozens",
+                        (unsigned long long)c->texts, (unsigned long long)c->held_texts);
     const fov_profile_options options = {.threads = c->session->settings.threads,
                                          .compact = c->compact,
                                          .progress = c->session->progress,
@@ -120,5 +153,6 @@ fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *con
                                        .texts = c->texts,
                                        .tokens = c->tokens,
                                        .max_length = c->session->max_length};
-    return fov_profile_write(model, c->moments, c->sample, &provenance, &options, write, context, error);
+    const fov_profile_sums sums = {c->fitted, c->held, c->sample, {c->held_texts, c->held_tokens}};
+    return fov_profile_write(model, &sums, &provenance, &options, write, context, error);
 }

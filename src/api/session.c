@@ -132,6 +132,23 @@ const char *fov_session_baseline(const fov_session *s) {
     return s->baseline;
 }
 
+int fov_session_profile(const fov_session *s, fov_profile_info *info) {
+    if (!s->profile) return 0;
+    const fov_provenance *p = &s->profile->provenance;
+    *info = (fov_profile_info){p->texts, p->tokens, s->profile->held_out[0], s->profile->held_out[1], p->max_length};
+    return 1;
+}
+
+int fov_session_certificate(const fov_session *s, fov_place place, size_t layer, size_t level, fov_certificate *c) {
+    if (!s->profile || layer >= s->model->config.layers) return 0;
+    const fov_values_row *values = fov_values_row_of(&s->settings.values);
+    const fov_ffn_row *ffn = fov_ffn_row_of(&s->settings.ffn);
+    if (place == FOV_PLACE_VALUES && values->certify)
+        return values->certify(&s->profile->layers[layer], s->model->config.heads, level, c);
+    if (place == FOV_PLACE_FFN && ffn->certify && s->profile->ffn) return ffn->certify(&s->profile->ffn[layer], level, c);
+    return 0;
+}
+
 void fov_session_get_stats(const fov_session *s, fov_stats *stats) {
     *stats = s->stats;
     if (isnan(stats->values_exact_padded)) stats->values_exact_padded = stats->values_done_padded = 0;

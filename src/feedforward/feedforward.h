@@ -39,6 +39,8 @@ typedef struct fov_ffn_row {
     /* Make the tables of one layer; *bound is freed with fov_release. NULL: nothing to bind. profile may be NULL. */
     fov_status (*bind)(const fov_setting *setting, const fov_ffn_weights *weights, const fov_ffn_profile *profile,
                        const fov_allocator *allocator, void **bound, fov_error *error);
+    /* Errors of a level as the profile holds them; false: no such level. NULL: the method has no levels. */
+    bool (*certify)(const fov_ffn_profile *profile, size_t level, fov_certificate *certificate);
     size_t (*workspace)(size_t rows, size_t hidden); /* bytes for up to `rows` rows */
     void (*forward)(const fov_ffn_run *run, const fov_ffn *problem);
 } fov_ffn_row;

@@ -62,6 +62,7 @@ const fov_ffn_row fov_ffn_guided = {
              .params = params},
     .needs_profile = fov_setting_always,
     .bind = bind,
+    .certify = fov_ffn_levels_certify,
     .workspace = fov_ffn_levels_workspace,
     .forward = forward,
 };

@@ -3,6 +3,8 @@
  * prefix of what a dearer one walks. The layer itself runs on the model's own weights: bit for bit the exact method's row. */
 #include "feedforward/levels.h"
 
+#include <math.h>
+
 #include "core/status.h"
 
 enum {
@@ -16,6 +18,13 @@ fov_status fov_ffn_need_profile(const fov_setting *setting, const fov_ffn_profil
                     "feed-forward method '%s' needs a calibration profile with fits of the feed-forward layers: make one with "
                     "'foveate calibrate'",
                     setting->info->name);
+}
+
+bool fov_ffn_levels_certify(const fov_ffn_profile *p, size_t level, fov_certificate *c) {
+    if (level >= p->levels) return false;
+    const double energy = (double)*p->energy;
+    *c = (fov_certificate){p->level[level], NAN, energy > 0 ? (double)p->error[level] / energy : 0};
+    return true;
 }
 
 /* ---- tables ---- */

@@ -18,6 +18,8 @@ fov_status fov_ffn_levels_bind(const fov_setting *setting, const fov_ffn_weights
 /* FOV_ERR_UNSUPPORTED where there is no profile. */
 fov_status fov_ffn_need_profile(const fov_setting *setting, const fov_ffn_profile *profile, fov_error *error);
 
+bool fov_ffn_levels_certify(const fov_ffn_profile *profile, size_t level, fov_certificate *certificate);
+
 size_t fov_ffn_levels_workspace(size_t rows, size_t hidden);
 /* [n] of the workspace, for the level of every row. */
 uint8_t *fov_ffn_levels_choice(const fov_ffn_run *run, const fov_ffn *problem);

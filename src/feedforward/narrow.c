@@ -30,8 +30,8 @@ static fov_status bind(const fov_setting *setting, const fov_ffn_weights *w, con
     char list[200] = "";
     for (size_t i = 0, used = 0; i < p->levels && used + 12 < sizeof list; i++)
         used += (size_t)snprintf(list + used, sizeof list - used, "%u, ", p->level[i]);
-    return fov_fail(error, FOV_ERR_ARGUMENT, setting->info->name, "m=%.0f is no level of the profile; give one of %sor %zu for all",
-                    setting->values[P_M], list, w->up.m);
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, setting->info->name,
+                    "m=%.0f is no level of the profile; give one of %sor %zu for all", setting->values[P_M], list, w->up.m);
 }
 
 static void forward(const fov_ffn_run *run, const fov_ffn *p) {
@@ -58,6 +58,7 @@ const fov_ffn_row fov_ffn_narrow = {
              .params = params},
     .needs_profile = fov_setting_always,
     .bind = bind,
+    .certify = fov_ffn_levels_certify,
     .workspace = fov_ffn_levels_workspace,
     .forward = forward,
 };

@@ -52,6 +52,7 @@ typedef struct job {
     fov_moments *m;
     size_t layer, rows, tiles;
     const float *x;
+    const uint32_t *chosen; /* NULL: the first rows of x */
 } job;
 
 /* A panel of rounded inputs, [ROWS][PANEL]; features beyond the width stay 0. */
@@ -61,7 +62,7 @@ static void round_task(void *context, size_t panel, unsigned thread) {
     const size_t d = j->m->width, first = panel * PANEL, columns = d - first < PANEL ? d - first : PANEL;
     double *to = j->m->block + first * ROWS, *sum = j->m->sum + j->layer * d + first;
     for (size_t t = 0; t < j->rows; t++, to += PANEL) {
-        const float *x = j->x + t * d + first;
+        const float *x = j->x + (j->chosen ? j->chosen[t] : t) * d + first;
         for (size_t i = 0; i < columns; i++) {
             const double shift = 0x1.8p52, q = (double)x[i] / STEP + shift - shift; /* to the nearest integer */
             to[i] = q;
@@ -89,10 +90,11 @@ static void gram_task(void *context, size_t index, unsigned thread) {
             if (k + PANEL > i) add_products(j, i, k);
 }
 
-void fov_moments_add(fov_moments *m, size_t layer, const float *x, size_t n) {
+void fov_moments_add(fov_moments *m, size_t layer, const float *x, const uint32_t *rows, size_t n) {
     job j = {.m = m, .layer = layer, .tiles = (m->width + TILE - 1) / TILE};
     for (size_t t = 0; t < n; t += ROWS) {
-        j.x = x + t * m->width;
+        j.x = rows ? x : x + t * m->width;
+        j.chosen = rows ? rows + t : NULL;
         j.rows = n - t < ROWS ? n - t : ROWS;
         fov_parallel(m->threads, (m->width + PANEL - 1) / PANEL, round_task, &j);
         fov_parallel(m->threads, j.tiles * j.tiles, gram_task, &j);

@@ -18,8 +18,8 @@ typedef struct fov_moments {
 
 fov_status fov_moments_create(size_t layers, size_t width, unsigned threads, const fov_allocator *allocator, fov_moments **moments);
 void fov_moments_free(fov_moments *moments); /* NULL is allowed */
-/* Add n rows of x [n, d] to a layer. */
-void fov_moments_add(fov_moments *moments, size_t layer, const float *x, size_t n);
+/* Add n rows of x [.., d] to a layer: the first n, or those that `rows` names. */
+void fov_moments_add(fov_moments *moments, size_t layer, const float *x, const uint32_t *rows, size_t n);
 /* Mean [d] and covariance [d][d] of a layer over `tokens` rows. false: a sum is too large to be exact, or not finite. */
 bool fov_moments_finish(const fov_moments *moments, size_t layer, double tokens, double *mean, double *covariance);
 

@@ -71,8 +71,10 @@ static void check_provenance(reading *r, const struct fov_model *model) {
                              (unsigned long long)r->profile->provenance.format);
         return;
     }
+    const uint64_t *held = fov_tensors_find(r->profile->tensors, "held") ? find(r, "held", FOV_U64, 2, 0, 0) : NULL;
+    if (held) memcpy(r->profile->held_out, held, sizeof r->profile->held_out);
     const uint64_t hash = fov_model_hash(model);
-    if (hash != r->profile->provenance.model)
+    if (!r->status && hash != r->profile->provenance.model)
         r->status =
             fov_fail(r->error, FOV_ERR_MISMATCH, r->path,
                      "the profile was made for a model of hash %016llx, but '%s' has %016llx: other weights need a profile of "
@@ -123,6 +125,14 @@ static void read_layer(reading *r, const fov_config *c, size_t layer, const uint
     p.order = find_layer(r, layer, "regress.order", FOV_U32, h, top, 0);
     p.regress_weight = find_layer(r, layer, "regress.weight", FOV_F32, h, sum, e);
     p.regress_error = find_layer(r, layer, "regress.error", FOV_F32, h, count, 0);
+    if (has_layer(r, layer, "regress.held")) {
+        p.regress_held = find_layer(r, layer, "regress.held", FOV_F32, h, count, 0);
+        check_finite(r, layer, p.regress_held, h * count);
+    }
+    if (has_layer(r, layer, "lowrank.held")) {
+        p.basis_held = find_layer(r, layer, "lowrank.held", FOV_F32, count, 0, 0);
+        check_finite(r, layer, p.basis_held, count);
+    }
     if (has_layer(r, layer, "lowrank.basis")) {
         p.basis = find_layer(r, layer, "lowrank.basis", FOV_F32, fov_profile_rank(top, d), d, 0);
         p.basis_error = find_layer(r, layer, "lowrank.error", FOV_F32, count, 0, 0);

@@ -6,6 +6,8 @@
  *                                                    layers.L.value.variance        F32 [d]
  *     layers.L.value.share           F32 [H]         layers.L.value.regress.order   U32 [H, r]
  *     layers.L.value.regress.weight  F32 [H, s, e]   layers.L.value.regress.error   F32 [H, n]
+ *     layers.L.value.regress.held    F32 [H, n]      layers.L.value.lowrank.held    F32 [n]      errors on texts held out, and
+ *     "held" U64 [2]: how many texts, tokens. A profile may lack these.
  *     layers.L.value.lowrank.basis   F32 [r / 2, H e]  layers.L.value.lowrank.error  F32 [n]     both or none
  * Then, with m hidden units at the last of n' levels and s' the sum of levels ("ffn.levels" U32 [n']), for narrow feed-forwards:
  *     layers.L.ffn.order   U32 [m]         layers.L.ffn.weight  F32 [s' d], level by level [d, level]
@@ -30,6 +32,7 @@ typedef struct fov_profile {
     float *widened; /* its F16 tensors as f32 */
     fov_tensors *tensors;
     fov_provenance provenance;
+    uint64_t held_out[2];      /* texts, tokens of them; 0: not told */
     fov_value_profile *layers; /* [L], into bytes or widened */
     fov_ffn_profile *ffn;      /* the same; NULL: the file has none */
 } fov_profile;
@@ -53,8 +56,13 @@ typedef struct fov_profile_options {
     fov_progress progress; /* fits done of all; NULL: none */
     void *progress_context;
 } fov_profile_options;
-fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
-                             const fov_provenance *provenance, const fov_profile_options *options, fov_writer write, void *context,
-                             fov_error *error);
+/* What was gathered. Texts held out are part of the provenance's counts. */
+typedef struct fov_profile_sums {
+    const fov_moments *fitted, *held;
+    fov_sample *sample;
+    uint64_t held_out[2]; /* texts, tokens */
+} fov_profile_sums;
+fov_status fov_profile_write(const struct fov_model *model, const fov_profile_sums *sums, const fov_provenance *provenance,
+                             const fov_profile_options *options, fov_writer write, void *context, fov_error *error);
 
 #endif

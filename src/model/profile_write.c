@@ -9,6 +9,7 @@
 #include "model/half.h"
 #include "model/profile.h"
 #include "model/profile_parts.h"
+#include "values/held.h"
 #include "values/lowrank_fit.h"
 #include "values/project.h"
 #include "values/regress_fit.h"
@@ -38,12 +39,14 @@ typedef struct layer_data {
     float *mean, *covariance, *share;
     uint32_t *order;
     float *weight, *error;
-    float *basis, *basis_error;
+    float *held;
+    float *basis, *basis_error, *basis_held;
 } layer_data;
 
 typedef struct writing {
     const struct fov_model *model;
-    const fov_moments *moments;
+    const fov_profile_sums *sums;
+    fov_held held;
     unsigned threads;
     fov_writer write;
     void *context;
@@ -52,6 +55,7 @@ typedef struct writing {
     uint32_t level[FOV_PROFILE_LEVELS];
     layer_data data;
     double *mean, *covariance, *w, *scratch; /* w: [heads][d][e]; scratch: [threads] */
+    double *held_mean, *moment, *product;    /* [d], M [d][d], M W [heads][d][e] */
     double *residual, *basis_scratch;        /* residual: [rank + 1] */
     size_t rank;
     size_t scratch_size, layer;
@@ -66,13 +70,18 @@ static size_t carve(fov_arena *arena, writing *s) {
     s->data.order = fov_arena_take(arena, fov_mul(s->heads, s->top), sizeof(uint32_t));
     s->data.weight = fov_arena_take(arena, fov_mul(fov_mul(s->heads, s->sum), s->e), sizeof(float));
     s->data.error = fov_arena_take(arena, fov_mul(s->heads, s->levels), sizeof(float));
+    s->data.held = fov_arena_take(arena, fov_mul(s->heads, s->levels), sizeof(float));
     s->data.basis = fov_arena_take(arena, fov_mul(s->rank, s->d), sizeof(float));
+    s->data.basis_held = fov_arena_take(arena, s->levels, sizeof(float));
     s->data.basis_error = fov_arena_take(arena, s->levels, sizeof(float));
     s->residual = fov_arena_take(arena, s->rank + 1, sizeof(double));
     s->basis_scratch = fov_arena_take(arena, fov_lowrank_fit_scratch(s->d, s->d, s->rank), sizeof(double));
     s->mean = fov_arena_take(arena, s->d, sizeof(double));
     s->covariance = fov_arena_take(arena, square, sizeof(double));
     s->w = fov_arena_take(arena, square, sizeof(double));
+    s->held_mean = fov_arena_take(arena, s->d, sizeof(double));
+    s->moment = fov_arena_take(arena, square, sizeof(double));
+    s->product = fov_arena_take(arena, square, sizeof(double));
     s->scratch = fov_arena_take(arena, fov_mul(s->threads, s->scratch_size), sizeof(double));
     return arena->used;
 }
@@ -81,7 +90,7 @@ static size_t carve(fov_arena *arena, writing *s) {
 
 typedef fov_profile_part part;
 
-enum { PARTS = 8 };
+enum { PARTS = 10 };
 
 static void list_parts(const writing *s, part parts[PARTS]) {
     const char *weight = s->compact ? "F16" : "F32";
@@ -91,19 +100,23 @@ static void list_parts(const writing *s, part parts[PARTS]) {
                              {"regress.order", "U32", {s->heads, s->top, 0}, s->data.order},
                              {"regress.weight", weight, {s->heads, s->sum, s->e}, s->data.weight},
                              {"regress.error", "F32", {s->heads, s->levels, 0}, s->data.error},
+                             {"regress.held", "F32", {s->heads, s->levels, 0}, s->data.held},
                              {"lowrank.basis", weight, {s->rank, s->d, 0}, s->data.basis},
-                             {"lowrank.error", "F32", {s->levels, 0, 0}, s->data.basis_error}};
+                             {"lowrank.error", "F32", {s->levels, 0, 0}, s->data.basis_error},
+                             {"lowrank.held", "F32", {s->levels, 0, 0}, s->data.basis_held}};
     memcpy(parts, all, sizeof all);
 }
 
 static json_t *make_header(const writing *s) {
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "foveate-profile");
     const part provenance = {"provenance", "U64", {sizeof(fov_provenance) / sizeof(uint64_t), 0, 0}, NULL};
+    const part held = {"held", "U64", {2, 0, 0}, NULL};
     const part levels = {"levels", "U32", {s->levels, 0, 0}, NULL};
     part parts[PARTS];
     size_t offset = 0;
     list_parts(s, parts);
     bool good = header && fov_profile_declare(header, provenance.name, &provenance, &offset) &&
+                fov_profile_declare(header, held.name, &held, &offset) &&
                 fov_profile_declare(header, levels.name, &levels, &offset);
     for (size_t l = 0; good && l < s->model->config.layers; l++)
         for (size_t i = 0; good && i < PARTS; i++) {
@@ -176,6 +189,8 @@ static void fit_task(void *context, size_t head, unsigned thread) {
                                  .error = s->data.error + head * s->levels};
     fov_regress_fit_run(&fit, s->scratch + thread * s->scratch_size);
     if (s->compact) fov_half_round(s->model->kernels, fit.weight, s->sum * s->e);
+    const fov_held_levels levels = {s->levels, s->level, fit.order, fit.weight, s->data.held + head * s->levels};
+    fov_held_regress(&s->held, head, &levels, s->scratch + thread * s->scratch_size);
 }
 
 /* After fit_task, which unpacks the weights. */
@@ -192,14 +207,29 @@ static void fit_basis(const writing *s) {
     fov_lowrank_fit_run(&fit, s->basis_scratch);
     if (s->compact) fov_half_round(s->model->kernels, fit.basis, s->rank * s->d);
     for (size_t l = 0; l < s->levels; l++) s->data.basis_error[l] = (float)s->residual[fov_profile_rank(s->level[l], s->d)];
+    fov_held_lowrank(&s->held, fit.basis, s->rank, s->residual, s->basis_scratch);
+    for (size_t l = 0; l < s->levels; l++) s->data.basis_held[l] = (float)s->residual[fov_profile_rank(s->level[l], s->d)];
+}
+
+/* Mean and covariance of the fit; the second moment about that mean, as it is stored, of what is held out. */
+static bool find_moments(const writing *s, size_t layer, double tokens) {
+    const double held = (double)s->sums->held_out[1];
+    if (!fov_moments_finish(s->sums->fitted, layer, tokens - held, s->mean, s->covariance)) return false;
+    if (!fov_moments_finish(s->sums->held, layer, held, s->held_mean, s->moment)) return false;
+    for (size_t i = 0; i < s->d; i++) {
+        s->data.mean[i] = (float)s->mean[i];
+        s->held_mean[i] -= (double)s->data.mean[i];
+    }
+    for (size_t i = 0; i < s->d; i++)
+        for (size_t k = 0; k < s->d; k++) s->moment[i * s->d + k] += s->held_mean[i] * s->held_mean[k];
+    return true;
 }
 
 static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *error) {
-    if (!fov_moments_finish(s->moments, layer, tokens, s->mean, s->covariance))
+    if (!find_moments(s, layer, tokens))
         return fov_fail(error, FOV_ERR_UNSUPPORTED, s->model->name,
                         "layer %zu: the inputs are not finite, or too large for exact sums over %.0f tokens: give fewer texts",
                         layer, tokens);
-    for (size_t i = 0; i < s->d; i++) s->data.mean[i] = (float)s->mean[i];
     const size_t step = s->compact ? s->d + 1 : 1; /* the diagonal alone */
     for (size_t i = 0; i * step < s->d * s->d; i++) s->data.covariance[i] = (float)s->covariance[i * step];
     find_shares(s, &s->model->layers[layer].o);
@@ -213,12 +243,11 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
     return status;
 }
 
-fov_status fov_profile_write(const struct fov_model *model, const fov_moments *moments, fov_sample *sample,
-                             const fov_provenance *provenance, const fov_profile_options *options, fov_writer write, void *context,
-                             fov_error *error) {
+fov_status fov_profile_write(const struct fov_model *model, const fov_profile_sums *sums, const fov_provenance *provenance,
+                             const fov_profile_options *options, fov_writer write, void *context, fov_error *error) {
     const fov_config *c = &model->config;
     writing s = {.model = model,
-                 .moments = moments,
+                 .sums = sums,
                  .threads = options->threads,
                  .compact = options->compact,
                  .write = write,
@@ -236,7 +265,7 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_moments *m
     s.rank = fov_profile_rank(s.top, s.d);
     for (size_t l = 0; l < s.levels; l++) s.sum += s.level[l];
     fov_ffn_fit *ffn = NULL;
-    fov_status status = fov_ffn_fit_create(model, sample, s.compact, s.threads, &ffn, error);
+    fov_status status = fov_ffn_fit_create(model, sums->sample, s.compact, s.threads, &ffn, error);
     if (status) return status;
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &s);
@@ -246,8 +275,10 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_moments *m
         return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory: the fits need %zu bytes", bytes);
     }
     carve(&arena, &s);
+    s.held = (fov_held){s.d, s.heads, s.e, s.threads, s.moment, s.w, s.product};
     status = put_header(&s, error);
     if (!status) status = put(&s, provenance, sizeof *provenance, error);
+    if (!status) status = put(&s, sums->held_out, sizeof sums->held_out, error);
     if (!status) status = put(&s, s.level, s.levels * sizeof *s.level, error);
     for (size_t l = 0; l < c->layers && !status; l++) {
         status = put_layer(&s, l, (double)provenance->tokens, error);

@@ -9,6 +9,10 @@
 enum { HELD = 8 }; /* one text of so many is held out */
 static const uint32_t NONE = UINT32_MAX;
 
+bool fov_sample_held(uint64_t hash) {
+    return fov_mix64(hash) % HELD == 0;
+}
+
 fov_status fov_sample_create(size_t layers, size_t width, size_t room, const fov_allocator *allocator, fov_sample **sample) {
     fov_sample *s = fov_alloc_zero(allocator, sizeof *s);
     if (!s) return FOV_ERR_MEMORY;
@@ -69,7 +73,7 @@ static void offer(fov_sample *s, uint64_t key, uint32_t row) {
 void fov_sample_choose(fov_sample *s, size_t texts, const size_t *offsets, const uint64_t *hashes) {
     for (size_t i = 0; i < s->count; i++) s->row[i] = NONE;
     for (size_t b = 0; b < texts; b++) {
-        const uint64_t held = fov_mix64(hashes[b]) % HELD == 0;
+        const uint64_t held = fov_sample_held(hashes[b]);
         for (size_t i = offsets[b]; i < offsets[b + 1]; i++)
             offer(s, (fov_mix64(hashes[b] ^ fov_mix64(i - offsets[b] + 1)) & ~(uint64_t)1) | held, (uint32_t)i);
     }

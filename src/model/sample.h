@@ -3,6 +3,8 @@
 #ifndef FOV_MODEL_SAMPLE_H
 #define FOV_MODEL_SAMPLE_H
 
+#include <stdbool.h>
+
 #include "core/memory.h"
 
 typedef struct fov_sample_entry {
@@ -18,6 +20,9 @@ typedef struct fov_sample {
     uint32_t *slots;        /* [room] by fov_sample_sort: tokens to fit, then held-out ones, each by key */
     float *x;               /* [L][room][width] by slot */
 } fov_sample;
+
+/* Whether a text of this hash is held out of all fits, to measure them: one of eight is. */
+bool fov_sample_held(uint64_t hash);
 
 /* Room for `room` tokens: layers * room * width floats. */
 fov_status fov_sample_create(size_t layers, size_t width, size_t room, const fov_allocator *allocator, fov_sample **sample);

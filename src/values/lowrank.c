@@ -238,6 +238,14 @@ static void forward(const fov_values_run *run, const fov_values *v) {
         for (size_t i = 0; i < tokens; i++) v->head_work[h] += t->cost[p.choice[i]];
 }
 
+static bool certify(const fov_value_profile *p, size_t heads, size_t level, fov_certificate *c) {
+    (void)heads; /* one rank for all */
+    if (!p->basis || level >= p->levels) return false;
+    *c = (fov_certificate){p->level[level] / 2, fov_value_error_share(p->basis_error, 1, p->levels, level),
+                           fov_value_error_share(p->basis_held, 1, p->levels, level)};
+    return true;
+}
+
 const fov_values_row fov_values_lowrank = {
     .info = {.name = "lowrank",
              .place = FOV_PLACE_VALUES,
@@ -249,6 +257,7 @@ const fov_values_row fov_values_lowrank = {
     .needs_energy = true,
     .needs_profile = fov_setting_always,
     .bind = bind,
+    .certify = certify,
     .workspace = workspace,
     .forward = forward,
 };

@@ -20,11 +20,13 @@ typedef struct fov_value_profile {
     const uint32_t *level;       /* [levels] ascending from 0, below d */
     const uint32_t *order;       /* [H][level[levels - 1]] */
     const float *regress_weight; /* [H][sum of levels][e], level by level */
-    const float *regress_error;  /* [H][levels] residual energy, mean over tokens of ||x W - x B||^2 */
+    const float *regress_error;  /* [H][levels] residual energy, mean over the fit's tokens of ||x W - x B||^2 */
+    const float *regress_held;   /* [H][levels] the same over tokens of texts held out; NULL: not measured */
 
     /* lowrank: the ranks are half the levels, at most H e. NULL: the profile was made without. */
     const float *basis;       /* [rank of the last level][H * e] orthonormal rows */
     const float *basis_error; /* [levels] residual energy of the whole layer */
+    const float *basis_held;  /* [levels] the same over tokens of texts held out; NULL: not measured */
 } fov_value_profile;
 
 static inline double fov_profile_variance(const fov_value_profile *p, size_t i) {

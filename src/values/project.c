@@ -1,6 +1,8 @@
 /* project.c: see project.h. */
 #include "values/project.h"
 
+#include <math.h>
+
 #include "core/status.h"
 #include "core/threads.h"
 
@@ -111,4 +113,14 @@ void fov_value_choose(const float *slope, const float *price, size_t levels, con
             }
         }
     }
+}
+
+double fov_value_error_share(const float *errors, size_t heads, size_t levels, size_t level) {
+    if (!errors) return NAN;
+    double sum = 0, whole = 0;
+    for (size_t h = 0; h < heads; h++) {
+        sum += (double)errors[h * levels + level];
+        whole += (double)errors[h * levels];
+    }
+    return whole > 0 ? sum / whole : 0;
 }

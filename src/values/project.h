@@ -19,6 +19,9 @@ fov_status fov_value_blocks(const fov_allocator *allocator, size_t bytes, size_t
 /* The size of a call, of tokens from the first text's first one on. */
 fov_values_size fov_value_size(const fov_values_run *run, const fov_values *problem);
 
+/* Energy of a level over that of level 0, summed over heads [heads][levels]; NaN where errors is NULL. */
+double fov_value_error_share(const float *errors, size_t heads, size_t levels, size_t level);
+
 /* bias[c] = b[c] + mu W^t[., c] of a head, in double: what the centred estimators start from. */
 void fov_value_mean(const fov_value_weights *weights, size_t head, double *bias);
 

@@ -249,6 +249,13 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     account(&j, groups);
 }
 
+static bool certify(const fov_value_profile *p, size_t heads, size_t level, fov_certificate *c) {
+    if (level >= p->levels) return false;
+    *c = (fov_certificate){p->level[level], fov_value_error_share(p->regress_error, heads, p->levels, level),
+                           fov_value_error_share(p->regress_held, heads, p->levels, level)};
+    return true;
+}
+
 const fov_values_row fov_values_regress = {
     .info = {.name = "regress",
              .place = FOV_PLACE_VALUES,
@@ -260,6 +267,7 @@ const fov_values_row fov_values_regress = {
     .needs_energy = true,
     .needs_profile = fov_setting_always,
     .bind = bind,
+    .certify = certify,
     .workspace = workspace,
     .forward = forward,
 };

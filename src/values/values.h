@@ -64,6 +64,8 @@ typedef struct fov_values_row {
     /* Make the tables of one layer; *bound is freed with fov_release. NULL: nothing to bind. */
     fov_status (*bind)(const fov_setting *setting, const fov_value_weights *weights, const fov_allocator *allocator, void **bound,
                        fov_error *error);
+    /* Errors of a level as the profile holds them; false: no such level. NULL: the method has no levels. */
+    bool (*certify)(const fov_value_profile *profile, size_t heads, size_t level, fov_certificate *certificate);
     size_t (*workspace)(const fov_values_size *size); /* bytes */
     void (*forward)(const fov_values_run *run, const fov_values *problem);
 } fov_values_row;

@@ -1,95 +1,9 @@
 /* test_calibration.c: profiles through the public calls: the same bits whatever the order, against the reference encoder, checked
  * when they are read, and used by the calibrated estimators. */
-#include "support/folder.h"
-#include "support/reference_encoder.h"
-#include "support/tiny.h"
+#include "support/calibrated.h"
 
 #include "core/file.h"
 #include "model/model.h"
-
-enum { TEXTS = 160, WIDTH = 256 };
-
-typedef struct bytes {
-    unsigned char *data;
-    size_t size, room, stop; /* stop: fail once so many bytes are written; 0: never */
-} bytes;
-
-static int append(void *context, const void *data, size_t size) {
-    bytes *b = context;
-    if (b->stop && b->size + size > b->stop) return 1;
-    if (b->size + size > b->room) {
-        b->room = 2 * (b->size + size);
-        b->data = realloc(b->data, b->room);
-        assert_non_null(b->data);
-    }
-    memcpy(b->data + b->size, data, size);
-    b->size += size;
-    return 0;
-}
-
-static fov_text texts[TEXTS];
-
-/* Sentences of 12 to 20 words, all different. */
-static void make_texts(void) {
-    static const char *const words[] = {"a",   "warm", "film", "dull", "plot",  "the", "acting", "is",    "never", "slow", "and",
-                                        "fun", "it",   "has",  "no",   "heart", "but", "music",  "saves", "us",    "from", "bore"};
-    static char lines[TEXTS][200];
-    uint64_t state = 1;
-    for (size_t i = 0; i < TEXTS; i++) {
-        char *to = lines[i];
-        *to = 0;
-        for (size_t w = 0; w < 12 + i % 9; w++) {
-            state = state * 6364136223846793005u + 1442695040888963407u;
-            strcat(to, words[(state >> 33) % (sizeof words / sizeof *words)]);
-            strcat(to, " ");
-        }
-        texts[i] = text_of(to);
-    }
-}
-
-static bytes calibrate_with(const fov_model *model, const fov_calibration_options *options, size_t step, int reversed) {
-    fov_calibration *c = NULL;
-    bytes out = {0};
-    fov_text order[TEXTS];
-    for (size_t i = 0; i < TEXTS; i++) order[i] = texts[reversed ? TEXTS - 1 - i : i];
-    assert_ok(fov_calibration_create(model, options, &c, error));
-    for (size_t i = 0; i < TEXTS; i += step)
-        assert_ok(fov_calibration_add(c, order + i, TEXTS - i < step ? TEXTS - i : step, error));
-    fov_calibration_counts counts;
-    fov_calibration_get_counts(c, &counts);
-    assert_int_equal(counts.texts, TEXTS);
-    assert_true(counts.tokens >= counts.tokens_needed);
-    assert_ok(fov_calibration_write(c, append, &out, error));
-    fov_calibration_free(c);
-    return out;
-}
-
-static bytes calibrate(const fov_model *model, unsigned threads, size_t batch_tokens, size_t step, int reversed) {
-    const fov_calibration_options options = {.threads = threads, .batch_tokens = batch_tokens};
-    return calibrate_with(model, &options, step, reversed);
-}
-
-static fov_model *model;
-static folder place;
-static bytes profile; /* of the tiny model over the texts */
-
-static int set_up(void **state) {
-    (void)state;
-    make_texts();
-    folder_make(&place);
-    model = tiny_load(NULL);
-    profile = calibrate(model, 2, 0, TEXTS, 0);
-    folder_write(&place, "profile", profile.data, profile.size);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    free(profile.data);
-    fov_model_free(model);
-    folder_remove(&place);
-    return 0;
-}
 
 /* Neither threads, nor batches, nor calls, nor the order of the texts change a byte. */
 static void test_same_bytes(void **state) {
@@ -107,8 +21,8 @@ static void test_same_bytes(void **state) {
     }
 }
 
-/* Mean and covariance of the first layer's inputs, the embeddings, by the reference encoder. Inputs are rounded to 2^-12 and f32
- * has its own 1e-6: within 1e-3. */
+/* Mean and covariance of the first layer's inputs, the embeddings, over the texts not held out, by the reference encoder. Inputs
+ * are rounded to 2^-12 and f32 has its own 1e-6: within 1e-3. */
 static void test_statistics(void **state) {
     (void)state;
     fov_tensors *tensors = NULL, *made = NULL;
@@ -118,12 +32,19 @@ static void test_statistics(void **state) {
     static double mean[WIDTH], product[WIDTH * WIDTH], x[64 * WIDTH];
     fov_session *s = NULL;
     double tokens = 0;
+    uint64_t all = 0, held[2] = {0};
     assert_ok(fov_session_create(model, NULL, &s, error));
     for (size_t t = 0; t < TEXTS; t++) {
         int32_t ids[64];
         uint8_t types[64];
         size_t count;
         assert_ok(fov_tokenize(s, &texts[t], ids, types, 64, &count, NULL, error));
+        all += count;
+        if (is_held(ids, count)) {
+            held[0]++;
+            held[1] += count;
+            continue;
+        }
         reference_encode(&r, ids, types, count, x); /* no layers: the embeddings */
         for (size_t j = 0; j < count; j++)
             for (size_t i = 0; i < WIDTH; i++) {
@@ -143,7 +64,9 @@ static void test_statistics(void **state) {
         }
     }
     const uint64_t *provenance = fov_tensors_find(made, "provenance")->data;
-    assert_true(provenance[3] == TEXTS && provenance[4] == (uint64_t)tokens);
+    assert_true(provenance[3] == TEXTS && provenance[4] == all);
+    assert_true(held[0] > 5 && held[0] < TEXTS / 2);
+    assert_memory_equal(fov_tensors_find(made, "held")->data, held, sizeof held);
     fov_tensors_close(made);
     fov_tensors_close(tensors);
 }
@@ -222,7 +145,7 @@ static void test_feedforward(void **state) {
     }
     const fov_session_options wrong[] = {{.ffn = "narrow:m=77", .profile = path},
                                          {.ffn = "guided", .attention = "yoso", .profile = path}};
-    static const fov_status statuses[] = {FOV_ERR_ARGUMENT, FOV_ERR_UNSUPPORTED};
+    static const fov_status statuses[] = {FOV_ERR_UNSUPPORTED, FOV_ERR_UNSUPPORTED};
     static const char *const words[] = {"m=77", "'guided' needs attention weights"};
     for (size_t i = 0; i < 2; i++) {
         fov_session *s = NULL;
@@ -478,9 +401,14 @@ static void test_too_few(void **state) {
     assert_ok(fov_calibration_add(c, texts, TEXTS, error));
     out.stop = 100000;
     assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_IO);
-    free(out.data);
     fov_calibration_free(c);
     fov_calibration_free(NULL);
+    assert_ok(fov_calibration_create(model, NULL, &c, error));
+    for (size_t i = 0; i < TEXTS; i++) assert_ok(fov_calibration_add(c, texts, 1, error)); /* the same again and again */
+    assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_ARGUMENT);
+    assert_non_null(strstr(why.message, "different texts"));
+    free(out.data);
+    fov_calibration_free(c);
     const fov_calibration_options many = {.threads = 1000};
     assert_int_equal(fov_calibration_create(model, &many, &c, &why), FOV_ERR_ARGUMENT);
     assert_int_equal(fov_calibration_create(NULL, NULL, &c, &why), FOV_ERR_ARGUMENT);

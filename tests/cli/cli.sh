@@ -430,6 +430,13 @@ for values in regress lowrank poisson mca:p=calibrated; do
     failed classify --values $values --profile q.absent texts
 done
 run 0 classify --values regress --ffn guided texts # the embedded profile
+run 0 info --values regress --ffn guided
+shows 'held out of the fits: [1-9]'
+[ "$(grep -c '^ *[1-4]   *[01]\.' out)" -eq 8 ] || { wrong 'errors of four layers, twice'; cat out; }
+run 0 info --values lowrank --json
+json_file out
+shows '"held_texts"'
+refused info --values regress --attention yoso
 cp -r "$2/models/tiny-sentiment" calibrated
 rm calibrated/foveate-profile.safetensors
 failed classify --model calibrated --values regress texts
@@ -512,7 +519,13 @@ cmp -s calibrated/foveate-tuned.json kept.json || wrong 'a failed run changed th
 printf '\001\002\001\002' | dd of=calibrated/model.safetensors bs=1 seek=10900000 conv=notrunc 2>dd.err || cat dd.err
 failed classify --model calibrated --tuned texts
 says 'tuned for other weights'
-run 0 tune --data mixed --dry-run --max-loss 5 --by work --quiet
+run 0 tune --data mixed --dry-run --max-loss 5 --by work --quiet # with the embedded profile, whose levels are few
+shows '  values=regress:lambda=0.02 '
+shows '  ffn=narrow:m=160 '
+shows 'left out: ffn=narrow:m=320: m=320 is no level'
+cp -r "$2/models/tiny-sentiment" bare
+rm bare/foveate-profile.safetensors
+run 0 tune --data mixed --model bare --dry-run --max-loss 5 --by work --quiet
 shows 'left out: regress.*foveate calibrate'
 shows 'nothing written'
 

@@ -247,7 +247,8 @@ static void test_refused(void **state) {
         assert_non_null(strstr(error.message, "foveate calibrate"));
     }
     const fov_setting s = setting_of("narrow:m=9");
-    assert_int_equal(fov_ffn_narrow.bind(&s, &t.w, &t.profile, fov_allocator_or_default(NULL), &bound, &error), FOV_ERR_ARGUMENT);
+    assert_int_equal(fov_ffn_narrow.bind(&s, &t.w, &t.profile, fov_allocator_or_default(NULL), &bound, &error),
+                     FOV_ERR_UNSUPPORTED);
     assert_non_null(strstr(error.message, "0, 8, 36, or 96"));
     assert_null(bound);
     unmake();

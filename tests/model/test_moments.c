@@ -25,7 +25,7 @@ static void fill(uint64_t seed) {
 static void gather(const float *from, size_t step, unsigned threads, double *m, double *c) {
     fov_moments *moments = NULL;
     assert_int_equal(fov_moments_create(LAYERS, D, threads, fov_allocator_or_default(NULL), &moments), FOV_OK);
-    for (size_t i = 0; i < N; i += step) fov_moments_add(moments, 1, from + i * D, N - i < step ? N - i : step);
+    for (size_t i = 0; i < N; i += step) fov_moments_add(moments, 1, from + i * D, NULL, N - i < step ? N - i : step);
     assert_true(fov_moments_finish(moments, 1, N, m, c));
     fov_moments_free(moments);
 }
@@ -72,7 +72,7 @@ static void test_refused(void **state) {
         fill(3);
         x[5 * D + 7] = bad[i];
         assert_int_equal(fov_moments_create(LAYERS, D, 2, fov_allocator_or_default(NULL), &moments), FOV_OK);
-        fov_moments_add(moments, 0, x, N);
+        fov_moments_add(moments, 0, x, NULL, N);
         /* (3e4 * 2^12)^2 = 1.5e16 is above 2^53 = 9e15 */
         assert_false(fov_moments_finish(moments, 0, N, mean[0], covariance[0]));
         fov_moments_free(moments);

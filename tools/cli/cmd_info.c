@@ -1,4 +1,5 @@
 /* cmd_info.c: facts about a model and this machine. */
+#include "certificates.h"
 #include "commands.h"
 #include "engine.h"
 #include "names.h"
@@ -55,23 +56,31 @@ static void print_model(const engine *e) {
     printf("loaded in     %.3f s\n", e->seconds_load);
 }
 
+/* Whether a session is needed, for what its methods' profile holds. */
+static bool chooses(const shared_settings *s) {
+    return strcmp(s->values, "exact") || strcmp(s->ffn, "exact") || s->profile || s->attention || s->tuned;
+}
+
 static int run(void *given) {
     const settings *s = given;
     engine e = {0};
     fov_machine machine;
     fov_error error;
     int code = fov_machine_query(&machine, &error) ? complain_api(EXIT_FAILED, &error) : engine_load(&e, &s->shared);
+    if (!code && chooses(&s->shared)) code = engine_session(&e, &s->shared, NULL);
     if (!code && s->json) {
         output out = {.file = stdout, .slot = -1};
-        code = output_json(&out,
-                           json_pack("{s:s, s:o, s:{s:o, s:s, s:i, s:o}}", "version", fov_version(), "model", pack_model(&e),
-                                     "machine", "cpu", json_text(machine.cpu), "tier", machine.tier, "threads",
-                                     (int)machine.threads, "features", json_text(machine.features)),
-                           JSON_PAGES);
+        code =
+            output_json(&out,
+                        json_pack("{s:s, s:o, s:o*, s:{s:o, s:s, s:i, s:o}}", "version", fov_version(), "model", pack_model(&e),
+                                  "profile", certificates_pack(e.session, e.info->layers), "machine", "cpu", json_text(machine.cpu),
+                                  "tier", machine.tier, "threads", (int)machine.threads, "features", json_text(machine.features)),
+                        JSON_PAGES);
     } else if (!code) {
         print_model(&e);
         printf("\nfoveate       %s\nprocessor     %s\nkernels       %s (found: %s)\nthreads       %u\n", fov_version(), machine.cpu,
                machine.tier, machine.features, machine.threads);
+        certificates_print(e.session, e.info->layers);
     }
     engine_close(&e);
     return code;
@@ -86,9 +95,12 @@ const command command_info = {
     .name = "info",
     .arguments = "",
     .summary = "Show the facts of a model and of this machine.",
-    .shared = SHARED_MODEL,
+    .detail =
+        "With --values regress or lowrank, or --ffn guided or narrow, also what their profile leaves out: errors measured on texts "
+        "that were held out of the fits.",
+    .shared = SHARED_MODEL | SHARED_METHODS,
     .options = options,
     .settings_size = sizeof(settings),
     .run = run,
-    .example = "foveate info --model bert-base-uncased-sst2",
+    .example = "foveate info --values regress --ffn guided",
 };

@@ -140,7 +140,7 @@ static int open_all(tune *t, const settings *s, places *p) {
     if (!code) code = engine_session(&t->engine, &t->settings, NULL);
     if (!code) code = tune_read(t, s->data, s->ids, (size_t)s->limit, s->pairs);
     if (code) return code;
-    t->has_profile = s->shared.profile || (*p->profile && !access(p->profile, F_OK));
+    t->has_profile = s->shared.profile || !s->shared.model || (*p->profile && !access(p->profile, F_OK));
     json_t *head = tune_header(t, p->profile);
     code = tune_halves(t);
     if (!code && *p->journal) return journal_open(&t->journal, p->journal, head, s->restart);

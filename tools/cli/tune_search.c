@@ -112,6 +112,10 @@ static int climb(tune *t, const ladder *l) {
         const bool values = l->place == FOV_PLACE_VALUES;
         const int code = try_setting(t, values ? text : "exact", values ? "exact" : text, &loss);
         if (code) return code;
+        if (isnan(loss) && l->of_ffn && l->profile && !t->stopped) { /* no level of this profile: another rung may be */
+            t->planned -= t->size[0];
+            continue;
+        }
         /* A text more than twice the loss: a first rung may lose one by chance where the half is small. */
         if (!(loss <= 2 * t->goal.max_loss + resolution)) {
             t->planned -= (rungs - i - 1) * t->size[0];
