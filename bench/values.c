@@ -17,10 +17,11 @@ static fov_value_profile make_profile(void) {
         for (size_t l = 0; l < LEVELS; l++) error[h * LEVELS + l] = expf(-(float)level[l] / 90); /* as measured, roughly */
         for (size_t k = 0; k < TOP; k++) order[h * TOP + k] = (uint32_t)((k * 487 + h * 61) % D);
     }
-    float *covariance = bench_floats(D * D, 3);
-    for (size_t i = 0; i < D; i++) covariance[i * D + i] = i % 50 == 0 ? 4 : .3f;
+    float *variance = bench_floats(D, 3);
+    for (size_t i = 0; i < D; i++) variance[i] = i % 50 == 0 ? 4 : .3f;
     return (fov_value_profile){.mean = bench_floats(D, 4),
-                               .covariance = covariance,
+                               .variance = variance,
+                               .variance_step = 1,
                                .share = share,
                                .levels = LEVELS,
                                .level = level,
