@@ -94,18 +94,17 @@ static void run_task(void *context, size_t index, unsigned thread) {
 
 void fov_gemm_run_all(const fov_kernels *kernels, const fov_gemm *gemms, size_t count, unsigned threads, float *scratch) {
     if (!count) return;
-    size_t work = 0, same = 1;
-    for (size_t i = 0; i < count && work < WORK_PARALLEL; i++) work += gemms[i].n * gemms[i].m * gemms[i].k;
-    if (work < WORK_PARALLEL) threads = 1;
+    size_t same = 1;
     while (same < count && same_x(&gemms[0], &gemms[same])) same++;
-    job j = {.kernels = kernels, .gemms = gemms, .members = same == count ? count : 1, .threads = threads, .scratch = scratch};
+    job j = {.kernels = kernels, .gemms = gemms, .members = same == count ? count : 1, .scratch = scratch};
     j.groups = count / j.members;
     for (size_t i = 0; i < j.groups; i++) j.work += work_of(&j, i);
+    j.threads = j.work < WORK_PARALLEL ? 1 : threads;
     for (size_t i = 0; i < j.groups; i++) {
         const cut c = cut_of(&j, i);
         if (c.rows * c.panels > j.tasks) j.tasks = c.rows * c.panels;
     }
-    fov_parallel(threads, j.groups * j.tasks, run_task, &j);
+    fov_parallel(j.threads, j.groups * j.tasks, run_task, &j);
 }
 
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch) {
