@@ -201,6 +201,8 @@ def table_defaults(a, names, part, title):
     found = {name: report for name, report in found.items() if report}
     lines = [f"| {title} | " + " | ".join(found) + " | mean loss | fewer |", "|---|" + "---|" * (len(found) + 2)]
     for index, name in enumerate(["exact", *SETTINGS]):
+        if part == "values" and index and "ffn" in SETTINGS[name][0]:
+            continue
         cells, losses, ratios = [], [], []
         for report in found.values():
             row = report["compared"][index]
@@ -208,8 +210,6 @@ def table_defaults(a, names, part, title):
             cells.append(f"{row['metric']['mean']:.3f} @ {fewer(row, part):.2f}")
             losses.append(100 * (exact - row["metric"]["mean"]))
             ratios.append(fewer(row, part))
-        if index and part == "values" and not SETTINGS[name][0].startswith("values") or (part == "values" and "ffn" in SETTINGS.get(name, ("",))[0]):
-            continue
         label = name if name == "exact" else f"{name} `{SETTINGS[name][0]}`"
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {statistics.mean(losses):+.2f} | {geometric(ratios):.2f} |")
     return lines
