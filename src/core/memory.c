@@ -37,6 +37,16 @@ void fov_release(const fov_allocator *allocator, void *block) {
     if (block) allocator->release(allocator->context, block);
 }
 
+fov_status fov_alloc_both(const fov_allocator *allocator, size_t bytes, size_t scratch_bytes, void **kept, void **scratch) {
+    *scratch = fov_alloc(allocator, scratch_bytes);
+    *kept = fov_alloc(allocator, bytes);
+    if (*kept && *scratch) return FOV_OK;
+    fov_release(allocator, *scratch);
+    fov_release(allocator, *kept);
+    *kept = *scratch = NULL;
+    return FOV_ERR_MEMORY;
+}
+
 char *fov_copy_text(const fov_allocator *allocator, const char *text, size_t size) {
     char *copy = fov_alloc(allocator, fov_add(size, 1));
     if (!copy) return NULL;

@@ -18,6 +18,8 @@ const fov_allocator *fov_allocator_or_default(const fov_allocator *allocator);
 void *fov_alloc(const fov_allocator *allocator, size_t bytes);
 /* The same, zeroed. */
 void *fov_alloc_zero(const fov_allocator *allocator, size_t bytes);
+/* Two blocks or, with FOV_ERR_MEMORY, neither (both NULL): what is kept, and the scratch that makes it. */
+fov_status fov_alloc_both(const fov_allocator *allocator, size_t bytes, size_t scratch_bytes, void **kept, void **scratch);
 void fov_release(const fov_allocator *allocator, void *block);
 /* A NUL-terminated copy of `size` bytes. */
 char *fov_copy_text(const fov_allocator *allocator, const char *text, size_t size);

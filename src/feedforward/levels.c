@@ -92,14 +92,9 @@ fov_status fov_ffn_levels_bind(const fov_setting *setting, const fov_ffn_weights
     const size_t bytes = carve_tables(&arena, &t, w, only), longest = w->up.k > t.up.m ? w->up.k : t.up.m;
     fov_arena_take(&spare, fov_mul(FOV_PANEL, longest), sizeof(float));
     fov_arena_take(&spare, fov_mul(t.up.m, w->up.k), sizeof(float));
-    *bound = fov_alloc(allocator, bytes);
-    void *block = fov_alloc(allocator, spare.used);
-    if (!*bound || !block) {
-        fov_release(allocator, block);
-        fov_release(allocator, *bound);
-        *bound = NULL;
-        return FOV_ERR_MEMORY;
-    }
+    void *block;
+    status = fov_alloc_both(allocator, bytes, spare.used, bound, &block);
+    if (status) return status;
     arena = (fov_arena){*bound, 0, bytes, false};
     spare = (fov_arena){block, 0, spare.used, false};
     fov_ffn_levels *kept = fov_arena_take(&arena, 1, sizeof *kept);

@@ -117,7 +117,7 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena_take(&arena, 1, sizeof t);
     const size_t bytes = carve_tables(&arena, w, &t), scratch_bytes = carve_binding(&scratch, w, &t, &b);
     void *block;
-    status = fov_value_blocks(allocator, bytes, scratch_bytes, bound, &block);
+    status = fov_alloc_both(allocator, bytes, scratch_bytes, bound, &block);
     if (status) return status;
     scratch = (fov_arena){block, 0, scratch_bytes, false};
     carve_binding(&scratch, w, &t, &b);

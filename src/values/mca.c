@@ -86,7 +86,7 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena arena = {0};
     size_t bytes = carve_tables(&arena, w, &t), d = w->width;
     void *scratch;
-    status = fov_value_blocks(allocator, bytes, fov_mul(d, sizeof(double) + sizeof(uint32_t)), bound, &scratch);
+    status = fov_alloc_both(allocator, bytes, fov_mul(d, sizeof(double) + sizeof(uint32_t)), bound, &scratch);
     if (status) return status;
     double *mass = scratch;
     arena = (fov_arena){*bound, 0, bytes, false};

@@ -99,7 +99,7 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena_take(&arena, 1, sizeof t);
     const size_t bytes = carve_tables(&arena, w, &t);
     void *scratch;
-    status = fov_value_blocks(allocator, bytes, fov_mul(fov_add(w->width, w->head_size), sizeof(double)), bound, &scratch);
+    status = fov_alloc_both(allocator, bytes, fov_mul(fov_add(w->width, w->head_size), sizeof(double)), bound, &scratch);
     if (status) return status;
     double *mass = scratch;
     arena = (fov_arena){*bound, 0, bytes, false};

@@ -13,16 +13,6 @@ fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_se
                     setting->info->name);
 }
 
-fov_status fov_value_blocks(const fov_allocator *allocator, size_t bytes, size_t scratch_bytes, void **bound, void **scratch) {
-    *scratch = fov_alloc(allocator, scratch_bytes);
-    *bound = fov_alloc(allocator, bytes);
-    if (*bound && *scratch) return FOV_OK;
-    fov_release(allocator, *scratch);
-    fov_release(allocator, *bound);
-    *bound = *scratch = NULL;
-    return FOV_ERR_MEMORY;
-}
-
 fov_values_size fov_value_size(const fov_values_run *run, const fov_values *problem) {
     const fov_value_weights *w = run->weights;
     const size_t *offsets = problem->offsets;

@@ -13,9 +13,6 @@ float fov_value_weight(const fov_value_weights *weights, size_t head, size_t i, 
 /* FOV_ERR_UNSUPPORTED for a method that needs a profile where there is none. */
 fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_setting *setting, fov_error *error);
 
-/* The blocks of bind: *bound, which is kept, and *scratch, which bind releases. FOV_ERR_MEMORY: neither, and *bound is NULL. */
-fov_status fov_value_blocks(const fov_allocator *allocator, size_t bytes, size_t scratch_bytes, void **bound, void **scratch);
-
 /* The size of a call, of tokens from the first text's first one on. */
 fov_values_size fov_value_size(const fov_values_run *run, const fov_values *problem);
 

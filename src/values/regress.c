@@ -129,7 +129,7 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     fov_arena scratch = {0};
     const size_t scratch_bytes = carve_binding(&scratch, w, t.top, &b);
     void *block;
-    status = fov_value_blocks(allocator, bytes, scratch_bytes, bound, &block);
+    status = fov_alloc_both(allocator, bytes, scratch_bytes, bound, &block);
     if (status) return status;
     scratch = (fov_arena){block, 0, scratch_bytes, false};
     carve_binding(&scratch, w, t.top, &b);
