@@ -1,13 +1,21 @@
 /* memory.c: see memory.h. */
+#define _DEFAULT_SOURCE /* madvise */
 #include "core/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20, HUGE_LEAST = 32 << 20 };
 
 static void *libc_alloc(void *context, size_t bytes, size_t align) {
     (void)context;
+    if (bytes >= HUGE_LEAST) align = HUGE_PAGE;
     if (bytes > SIZE_MAX - align) return NULL;
-    return aligned_alloc(align, (bytes + align - 1) / align * align);
+    bytes = (bytes + align - 1) / align * align;
+    void *block = aligned_alloc(align, bytes);
+    if (block && align == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE);
+    return block;
 }
 
 static void libc_release(void *context, void *block) {
