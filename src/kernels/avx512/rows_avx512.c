@@ -5,6 +5,8 @@
 
 #include "kernels/avx512/avx512.h"
 
+enum { HELD = 4 }; /* vectors of a row in registers */
+
 /* a / b from 1 / b: one step of Newton takes the rounding of the inverse out, at a third of a division's cost. */
 static inline __m512 quotient(__m512 a, __m512 b, __m512 inverse) {
     const __m512 q = _mm512_mul_ps(a, inverse);
@@ -46,6 +48,40 @@ static void softmax_row(float *s, size_t cols, float scale) {
     }
 }
 
+/* The same of a short row, which stays in registers: its last store is masked and would hold up the loads behind it. */
+__attribute__((always_inline)) static inline void softmax_held(float *s, size_t cols, float scale, const size_t vectors) {
+    const __m512 factor = _mm512_set1_ps(scale);
+    const __mmask16 last = fov_mask16(cols - 16 * (vectors - 1));
+    __m512 v[HELD], tops = _mm512_set1_ps(-FLT_MAX), sums = _mm512_setzero_ps();
+    FOV_UNROLL
+    for (size_t j = 0; j < vectors; j++) {
+        const __mmask16 mask = j + 1 < vectors ? 0xffff : last;
+        v[j] = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, s + 16 * j), factor);
+        tops = _mm512_mask_max_ps(tops, mask, v[j], tops);
+    }
+    const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(tops));
+    FOV_UNROLL
+    for (size_t j = 0; j < vectors; j++) {
+        v[j] = fov_exp16(_mm512_sub_ps(v[j], top));
+        sums = _mm512_mask_add_ps(sums, j + 1 < vectors ? 0xffff : last, sums, v[j]);
+    }
+    const float sum = _mm512_reduce_add_ps(sums);
+    const __m512 total = _mm512_set1_ps(sum), inverse = _mm512_set1_ps(sum == 0 ? 0 : 1 / sum);
+    FOV_UNROLL
+    for (size_t j = 0; j < vectors; j++) fov_store16(s + 16 * j, cols - 16 * j, quotient(v[j], total, inverse));
+}
+
+#define SOFTMAX_HELD(vectors)                                                                                                      \
+    static void softmax_held_##vectors(float *s, size_t cols, float scale) {                                                       \
+        softmax_held(s, cols, scale, vectors);                                                                                     \
+    }
+SOFTMAX_HELD(1)
+SOFTMAX_HELD(2)
+SOFTMAX_HELD(3)
+SOFTMAX_HELD(4)
+static void (*const held[HELD])(float *s, size_t cols, float scale) = {softmax_held_1, softmax_held_2, softmax_held_3,
+                                                                       softmax_held_4};
+
 void fov_softmax_tile_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor) {
     for (size_t i = 0; i < n; i++, s += ld) {
         const float most = row_top(s, cols, scale, top[i]);
@@ -73,7 +109,10 @@ static void column_energy(const float *s, size_t cols, float *col_energy) {
 
 void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *col_max, float *col_energy) {
     for (size_t i = 0; i < n; i++, s += ld) {
-        softmax_row(s, cols, scale);
+        if (cols <= 16 * HELD && cols)
+            held[(cols - 1) / 16](s, cols, scale);
+        else
+            softmax_row(s, cols, scale);
         if (col_max) column_max(s, cols, col_max);
         if (col_energy) column_energy(s, cols, col_energy);
     }
