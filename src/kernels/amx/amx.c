@@ -76,6 +76,7 @@ static void make_tail(tail *t, const fov_tile *tile, size_t whole) {
         const bool two = (t)->rows > TILE_ROWS;                                                                                    \
         float *lower = (t)->sum + TILE_ROWS * FOV_PANEL;                                                                           \
         if ((t)->rows < ROWS) configure((t)->rows);                                                                                \
+        if ((t)->last) fov_prefetch_y(t);                                                                                          \
         if ((t)->first) {                                                                                                          \
             _tile_zero(0);                                                                                                         \
             _tile_zero(1);                                                                                                         \
@@ -113,7 +114,7 @@ static void make_tail(tail *t, const fov_tile *tile, size_t whole) {
 
 static void tile_bf16(const fov_tile *t) {
     TILE_BODY(t, _tile_dpbf16ps);
-    if (t->last) fov_finish_f32_avx512(t);
+    if (t->last) fov_finish_bf16_avx512(t);
 }
 
 static void tile_int8(const fov_tile *t) {

@@ -13,14 +13,18 @@ static inline __m512i fov_word16(const float *a) {
     return _mm512_set1_epi32(word);
 }
 
-/* The lines of Y a finished tile will write, asked for while the tile is computed. */
+/* The lines of Y a finished tile will write, and of the residual it will read, asked for while the tile is computed. */
 static inline void fov_prefetch_y(const fov_tile *t) {
     const fov_gemm *g = t->gemm;
     for (size_t i = 0; i < t->rows; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
         const float *y = g->y + to * g->ldy + t->panel * FOV_PANEL;
-        __builtin_prefetch(y, 1, 2);
-        __builtin_prefetch(y + 16, 1, 2);
+        __builtin_prefetch(y, 1, 3);
+        __builtin_prefetch(y + 16, 1, 3);
+        if (!g->residual || g->residual == g->y) continue;
+        const float *residual = g->residual + to * g->ldr + t->panel * FOV_PANEL;
+        __builtin_prefetch(residual);
+        __builtin_prefetch(residual + 16);
     }
 }
 
@@ -132,6 +136,7 @@ __attribute__((always_inline)) static inline void fov_tile_rows(const fov_multip
 
 /* The epilogue of finished sums: of int8 to f32 first, then bias, activation and residual. */
 void fov_finish_f32_avx512(const fov_tile *t);
+void fov_finish_bf16_avx512(const fov_tile *t);
 void fov_finish_int8_avx512(const fov_tile *t);
 void fov_finish_int8_vnni(const fov_tile *t);
 
