@@ -4,7 +4,7 @@
 #include "kernels/avx512/tile_avx512.h"
 #include "kernels/tiers.h"
 
-FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, .pack = fov_pack_bf16_native)
+FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_bf16_avx512, .pack = fov_pack_bf16_native)
 
 static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };

@@ -7,10 +7,10 @@
 
 #include "kernels/avx512/tile_avx512.h"
 
-typedef enum fov_finish_kind { FOV_FINISH_F32, FOV_FINISH_INT8, FOV_FINISH_INT8_VNNI } fov_finish_kind;
+typedef enum fov_finish_kind { FOV_FINISH_F32, FOV_FINISH_BF16, FOV_FINISH_INT8, FOV_FINISH_INT8_VNNI } fov_finish_kind;
 
-static inline __m512 fov_activate16(fov_activation act, __m512 v) {
-    if (act == FOV_ACT_GELU) return fov_gelu16(v);
+static inline __m512 fov_activate16(const fov_finish_kind kind, fov_activation act, __m512 v) {
+    if (act == FOV_ACT_GELU) return kind == FOV_FINISH_F32 ? fov_gelu16(v) : fov_gelu16_coarse(v);
     if (act == FOV_ACT_RELU) return _mm512_max_ps(_mm512_setzero_ps(), v); /* keeps a NaN */
     if (act == FOV_ACT_TANH) {
         float lanes[16];
@@ -59,7 +59,7 @@ __attribute__((always_inline)) static inline void fov_add_wide(const fov_finish_
 
 /* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
 __attribute__((always_inline)) static inline void fov_finish(const fov_finish_kind kind, const fov_tile *t) {
-    const bool int8 = kind != FOV_FINISH_F32;
+    const bool int8 = kind == FOV_FINISH_INT8 || kind == FOV_FINISH_INT8_VNNI;
     const fov_gemm *g = t->gemm;
     const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
     const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
@@ -90,15 +90,15 @@ __attribute__((always_inline)) static inline void fov_finish(const fov_finish_ki
             v0 = _mm512_mul_ps(_mm512_cvtepi32_ps(q0), _mm512_mul_ps(scale, scale0));
             v1 = _mm512_mul_ps(_mm512_cvtepi32_ps(q1), _mm512_mul_ps(scale, scale1));
         }
-        v0 = fov_activate16(g->act, _mm512_add_ps(v0, bias0));
-        v1 = fov_activate16(g->act, _mm512_add_ps(v1, bias1));
+        v0 = fov_activate16(kind, g->act, _mm512_add_ps(v0, bias0));
+        v1 = fov_activate16(kind, g->act, _mm512_add_ps(v1, bias1));
         if (g->residual) {
             const float *residual = g->residual + to * g->ldr + j;
             v0 = _mm512_add_ps(v0, _mm512_maskz_loadu_ps(low, residual));
             v1 = _mm512_add_ps(v1, _mm512_maskz_loadu_ps(high, residual + 16));
         }
-        _mm512_mask_storeu_ps(y, low, v0);
-        _mm512_mask_storeu_ps(y + 16, high, v1);
+        fov_store16(y, columns, v0);
+        if (high) fov_store16(y + 16, columns - 16, v1);
     }
 }
 

@@ -8,6 +8,10 @@ void fov_finish_f32_avx512(const fov_tile *t) {
     fov_finish(FOV_FINISH_F32, t);
 }
 
+void fov_finish_bf16_avx512(const fov_tile *t) {
+    fov_finish(FOV_FINISH_BF16, t);
+}
+
 void fov_finish_int8_avx512(const fov_tile *t) {
     fov_finish(FOV_FINISH_INT8, t);
 }
@@ -125,6 +129,6 @@ static void f32_columns(const fov_tile *t) {
 }
 
 FOV_TILES_14(f32_avx512, FOV_MULTIPLY_F32, fov_finish_f32_avx512, .columns = f32_columns)
-FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, fov_finish_f32_avx512, .pack = fov_pack_bf16_avx512)
+FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, fov_finish_bf16_avx512, .pack = fov_pack_bf16_avx512)
 FOV_TILES_12(int8_avx512, FOV_MULTIPLY_INT8_SPLIT, fov_finish_int8_avx512, .measure = fov_measure_int8_avx512,
              .pack = fov_pack_int8_avx512)
