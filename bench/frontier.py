@@ -65,16 +65,22 @@ SETTINGS = {  # name: (setting, what it shows)
     "lowrank + guided .008": ("values=lowrank;ffn=guided:lambda=.008", "budget"),
     "regress + narrow": ("values=regress;ffn=narrow", "both defaults"),
 }
-LONG = {  # those of the Longformer, whose texts are many times as long
-    name: SETTINGS[name]
-    for name in ("regress", "regress, dearer", "lowrank", "poisson", "guided", "guided, .008", "guided, cheaper", "narrow",
-                 "regress + guided", "regress .05 + guided", "regress .05 + guided .008", "lowrank + guided .008")
+LONG = {  # of the Longformer, whose texts are many times as long
+    **{name: SETTINGS[name] for name in ("regress", "lowrank", "guided", "guided, cheaper", "narrow")},
+    **{name: SETTINGS[name] for name in ("regress + guided", "regress + narrow")},
+    "guided, .02": ("ffn=guided:lambda=.02", "budget"),
+    "guided, .04": ("ffn=guided:lambda=.04", "budget"),
+    "regress .05 + guided .02": ("values=regress:lambda=.05;ffn=guided:lambda=.02", "budget"),
+    "regress .05 + guided .04": ("values=regress:lambda=.05;ffn=guided:lambda=.04", "budget"),
+    "lowrank + guided .02": ("values=lowrank;ffn=guided:lambda=.02", "budget"),
 }
 TIMED = {  # besides those tuned: of f32 the time, of the others whether they keep their loss and saving too
     "f32": ("values=regress;ffn=guided", "values=regress;ffn=narrow"),
     "bf16": ("values=regress", "values=lowrank", "values=regress;ffn=guided", "values=regress;ffn=narrow"),
     "int8": ("values=regress", "values=lowrank", "values=regress;ffn=guided", "values=regress;ffn=narrow"),
 }
+LONG_TIMED = dict.fromkeys(
+    TIMED, (*TIMED["f32"], "values=regress:lambda=.05;ffn=guided:lambda=.02", "values=regress:lambda=.05;ffn=guided:lambda=.04"))
 STEPS = ("calibrate", "eval", "tune", "time")
 BERT = [name for name in TASKS if not name.startswith("longformer")]
 
@@ -99,6 +105,10 @@ def read_train(task, data):
 
 def settings_of(name):
     return SETTINGS if name in BERT else LONG
+
+
+def timed_of(name):
+    return TIMED if name in BERT else LONG_TIMED
 
 
 class Frontier:
@@ -148,7 +158,7 @@ class Frontier:
         chosen = [tuned(self.path(name, f"tune-{way}.json")) for way in ("first", "second")]
         chosen = [c["setting"] for c in chosen if c]
         jobs = []
-        for dtype, others in TIMED.items():
+        for dtype, others in timed_of(name).items():
             out = self.path(name, f"time-{dtype}.json")
             able = [s for s in dict.fromkeys([*chosen, *others]) if dtype == "f32" or "poisson" not in s and "topk" not in s]
             words = [word for setting in able for word in ("--compare", setting)]
@@ -279,7 +289,7 @@ def table_types(a, names):
     names = [n for n in names if any((a.out / f"{n}.time-{d}.json").exists() for d in TIMED)]
     lines = ["| type | setting | " + " | ".join(names) + " | mean loss | fewer | times as fast |",
              "|---|---|" + "---|" * (len(names) + 3)]
-    for dtype, settings in TIMED.items():
+    for dtype, settings in timed_of(names[0]).items() if names else ():
         for setting in ("exact", *settings):
             cells, losses, ratios, speeds = [], [], [], []
             for report in (load(a.out / f"{n}.time-{dtype}.json") for n in names):
