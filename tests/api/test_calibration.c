@@ -221,7 +221,7 @@ static void test_refused_profiles(void **state) {
     assert_int_equal(fov_session_create(model, &yoso, &s, &error), FOV_ERR_UNSUPPORTED);
 }
 
-/* Cut off before any of its tensors is whole. */
+/* Cut off before a tensor is whole: those of one layer, and those of none. */
 static void test_cut_off(void **state) {
     (void)state;
     fov_tensors *made = NULL;
@@ -229,8 +229,9 @@ static void test_cut_off(void **state) {
     assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &made, error));
     for (size_t i = 0; i < fov_tensors_count(made); i++) {
         const fov_tensor *t = fov_tensors_at(made, i);
+        if (!strncmp(t->name, "layers.", 7) && t->name[7] != '2') continue;
         const size_t begin = (size_t)((const unsigned char *)t->data - profile.data);
-        folder_write(&place, "bad", profile.data, begin + t->count * fov_dtype_size(t->dtype) - 1);
+        folder_write(&place, "bad", profile.data, begin + t->bytes - 1);
         assert_int_equal(open_profile(folder_path(&place, "bad"), &why), FOV_ERR_FORMAT);
     }
     fov_tensors_close(made);
