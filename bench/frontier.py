@@ -4,7 +4,7 @@
   calibrate  a profile from texts of the training set, without labels
   eval       each setting below with its defaults, and the ablations, on the whole development set
   tune       `foveate tune` on one half of the development set, judged on the other, and the other way round
-  time       the two settings tuned, in f32 and in bf16, in turn with exact
+  time       the two settings tuned and some defaults, in f32, bf16 and int8, in turn with exact of the same type: time and loss
 
     frontier.py --models DIR --data DIR --out DIR [--tasks sst2,cola] [--steps eval,tune] [--table frontier.md]
 
@@ -25,34 +25,62 @@ import threading
 import time
 import xml.etree.ElementTree
 
-Task = collections.namedtuple("Task", "model name train columns texts data limit length weight")
-TASKS = {  # texts: of the calibration; limit: texts judged; weight: its share of the cores, by its work
-    "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", (0,), 4000, "glue/sst2/dev.tsv", 0, 128, 22),
-    "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 14),
-    "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 22),
-    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 1000, 128, 30),
-    "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 20),
-    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 200, 512, 54),
-    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 18),
-    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 14),
-    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 200, "hnd", 0, 2048, 30),
+# texts: of the calibration; limit: texts judged; weight: its share of the cores, by its work; timed: texts of `time`, which has many
+# passes; points: the loss that tune accepts where the halves are too small for --max-loss
+Task = collections.namedtuple("Task", "model name train columns texts data limit length weight timed points", defaults=(0, 0))
+TASKS = {
+    "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", (0,), 4000, "glue/sst2/dev.tsv", 0, 128, 32),
+    "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 19),
+    "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 34),
+    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 1000, 128, 44),
+    "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 29, points=0.75),
+    "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 400, 512, 120,
+                 timed=100),
+    "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 27,
+                            timed=80, points=1),
+    "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 19, timed=100, points=1),
+    "longformer-hnd": Task("longformer-4096-hnd", "hnd", "hnd", None, 150, "hnd", 0, 2048, 43, timed=40, points=1.6),
 }
 SETTINGS = {  # name: (setting, what it shows)
     "regress": ("values=regress", "default"),
     "regress, cheaper": ("values=regress:lambda=.2", "budget"),
+    "regress, .07": ("values=regress:lambda=.07", "budget"),
     "regress, dearer": ("values=regress:lambda=.05", "budget"),
     "lowrank": ("values=lowrank", "linear features in place of chosen ones"),
     "poisson": ("values=poisson", "unbiased"),
-    "poisson, cheaper": ("values=poisson:kappa=1", "unbiased"),
     "mca, calibrated": ("values=mca:p=calibrated", "the paper's estimator, best p"),
     "mca": ("values=mca", "the paper's estimator, real lengths"),
     "guided": ("ffn=guided", "default"),
+    "guided, dearer": ("ffn=guided:lambda=.005", "budget"),
+    "guided, .008": ("ffn=guided:lambda=.008", "budget"),
     "guided, cheaper": ("ffn=guided:lambda=.01", "budget"),
     "guided without importance": ("ffn=guided:beta=0", "every token alike, by error alone"),
     "narrow": ("ffn=narrow", "one level for all"),
     "regress + guided": ("values=regress;ffn=guided", "both defaults"),
+    "regress .07 + guided": ("values=regress:lambda=.07;ffn=guided", "budget"),
+    "regress .05 + guided": ("values=regress:lambda=.05;ffn=guided", "budget"),
+    "regress .05 + guided .005": ("values=regress:lambda=.05;ffn=guided:lambda=.005", "budget"),
+    "regress .05 + guided .008": ("values=regress:lambda=.05;ffn=guided:lambda=.008", "budget"),
+    "lowrank + guided": ("values=lowrank;ffn=guided", "both defaults"),
+    "lowrank + guided .008": ("values=lowrank;ffn=guided:lambda=.008", "budget"),
     "regress + narrow": ("values=regress;ffn=narrow", "both defaults"),
 }
+LONG = {  # of the Longformer, whose texts are many times as long
+    **{name: SETTINGS[name] for name in ("regress", "lowrank", "guided", "guided, cheaper", "narrow")},
+    **{name: SETTINGS[name] for name in ("regress + guided", "regress + narrow")},
+    "guided, .02": ("ffn=guided:lambda=.02", "budget"),
+    "guided, .04": ("ffn=guided:lambda=.04", "budget"),
+    "regress .05 + guided .02": ("values=regress:lambda=.05;ffn=guided:lambda=.02", "budget"),
+    "regress .05 + guided .04": ("values=regress:lambda=.05;ffn=guided:lambda=.04", "budget"),
+    "lowrank + guided .02": ("values=lowrank;ffn=guided:lambda=.02", "budget"),
+}
+TIMED = {  # besides those tuned: of f32 the time, of the others whether they keep their loss and saving too
+    "f32": ("values=regress;ffn=guided", "values=regress;ffn=narrow"),
+    "bf16": ("values=regress", "values=lowrank", "values=regress;ffn=guided", "values=regress;ffn=narrow"),
+    "int8": ("values=regress", "values=lowrank", "values=regress;ffn=guided", "values=regress;ffn=narrow"),
+}
+LONG_TIMED = dict.fromkeys(
+    TIMED, (*TIMED["f32"], "values=regress:lambda=.05;ffn=guided:lambda=.02", "values=regress:lambda=.05;ffn=guided:lambda=.04"))
 STEPS = ("calibrate", "eval", "tune", "time")
 BERT = [name for name in TASKS if not name.startswith("longformer")]
 
@@ -75,6 +103,14 @@ def read_train(task, data):
     return lines[::step][: task.texts]
 
 
+def settings_of(name):
+    return SETTINGS if name in BERT else LONG
+
+
+def timed_of(name):
+    return TIMED if name in BERT else LONG_TIMED
+
+
 class Frontier:
     def __init__(self, a):
         self.a = a
@@ -84,7 +120,7 @@ class Frontier:
     def path(self, name, kind):
         return self.a.out / f"{name}.{kind}"
 
-    def common(self, name, training=False):
+    def common(self, name, training=False, most=0):
         t = TASKS[name]
         words = ["--model", self.a.models / t.model, "--max-length", t.length]
         if training:
@@ -92,51 +128,53 @@ class Frontier:
         data = self.a.data / t.data
         words += ["--task", t.name, "--data", next(data.glob("articles-*.xml")) if t.name == "hnd" else data]
         words += ["--ids", data / "hnd-dev-ids.json"] if t.name == "hnd" else []
-        words += ["--limit", t.limit] if t.limit else []
+        limit = min(n for n in (t.limit, most, self.a.limit, 1 << 30) if n)
+        words += ["--limit", limit] if limit < 1 << 30 else []
         return words + ["--profile", self.path(name, "profile")]
 
     def calibrate(self, name):
         t, texts = TASKS[name], self.path(name, "texts")
-        texts.write_text("".join(line + "\n" for line in read_train(t, self.a.data)), encoding="utf-8")
+        texts.write_text("".join(line + "\n" for line in read_train(t, self.a.data)[: self.a.limit or None]), encoding="utf-8")
         pairs = ["--pairs"] if t.columns and len(t.columns) == 2 else []
         profile = self.path(name, "profile")
         return [(profile, ["calibrate", "--data", texts, "-o", profile, *pairs, *self.common(name, True)])]
 
     def eval(self, name):
         out = self.path(name, "eval.json")
-        words = [word for setting, _ in SETTINGS.values() for word in ("--compare", setting)]
+        words = [word for setting, _ in settings_of(name).values() for word in ("--compare", setting)]
         return [(out, ["eval", "--json", out, "--rounds", 1, "--seeds", self.a.seeds, *words, *self.common(name)])]
 
     def tune(self, name):
         jobs = []
         for way in ("first", "second"):
             out = self.path(name, f"tune-{way}.json")
-            words = ["tune", "--json", out, "--by", self.a.by, "--max-loss", self.a.max_loss, "--dry-run", *self.common(name)]
+            words = ["tune", "--json", out, "--by", self.a.by, "--dry-run", *self.common(name)]
+            words += ["--max-loss", max(self.a.max_loss, TASKS[name].points)]
             words += ["--journal", self.path(name, f"tune-{way}.journal")] + (["--swap"] if way == "second" else [])
             jobs.append((out, words))
         return jobs
 
     def time(self, name):
         chosen = [tuned(self.path(name, f"tune-{way}.json")) for way in ("first", "second")]
-        settings = dict.fromkeys([c["setting"] for c in chosen if c] + ["values=regress;ffn=guided", "values=regress;ffn=narrow"])
+        chosen = [c["setting"] for c in chosen if c]
         jobs = []
-        for dtype in ("f32", "bf16"):
+        for dtype, others in timed_of(name).items():
             out = self.path(name, f"time-{dtype}.json")
-            able = [s for s in settings if dtype == "f32" or "poisson" not in s and "topk" not in s]
+            able = [s for s in dict.fromkeys([*chosen, *others]) if dtype == "f32" or "poisson" not in s and "topk" not in s]
             words = [word for setting in able for word in ("--compare", setting)]
-            jobs.append((out, ["eval", "--json", out, "--dtype", dtype, "--rounds", self.a.rounds, *words, *self.common(name)]))
+            words += ["--dtype", dtype, "--rounds", self.a.rounds, *self.common(name, most=TASKS[name].timed)]
+            jobs.append((out, ["eval", "--json", out, *words]))
         return jobs
 
     def shares(self):
         """Cores of each task: all when they run one after another, else as many as its work wants."""
         if not self.a.parallel:
             return [self.cores for _ in self.a.tasks]
-        total, left, shares = sum(TASKS[name].weight for name in self.a.tasks), list(self.cores), []
-        for name in self.a.tasks:
-            count = max(2, len(self.cores) * TASKS[name].weight // total)
-            shares.append([left.pop(0) for _ in range(min(count, len(left)))] or self.cores[-2:])
-        shares[-1] += left
-        return shares
+        weights, left = [TASKS[name].weight for name in self.a.tasks], list(self.cores)
+        counts = [2 for _ in weights]
+        for _ in range(len(left) - sum(counts)):  # the next core goes where a core has most to do
+            counts[max(range(len(counts)), key=lambda i: weights[i] / counts[i])] += 1
+        return [[left.pop(0) for _ in range(min(count, len(left)))] or self.cores[-2:] for count in counts]
 
     def start(self, out, words, cores):
         log = open(str(out) + ".log", "w")
@@ -145,6 +183,9 @@ class Frontier:
 
     def chain(self, name, cores):
         for step in [s for s in STEPS if s in self.a.steps]:
+            if step != "calibrate" and not self.path(name, "profile").exists():
+                print(f"{name}: no profile: the rest is left out", file=sys.stderr, flush=True)
+                return
             jobs = [job for job in getattr(self, step)(name) if self.a.again or not job[0].exists()]
             both = step == "tune" and self.a.parallel and len(jobs) == 2 and len(cores) > 1
             begin, running = time.time(), []
@@ -183,7 +224,7 @@ def tuned(path):
     exact = report["tried"][0]
     if "second" not in row:
         return None
-    return dict(setting=row["setting"], loss=row["second"]["loss"], low=row["second"]["low"], high=row["second"]["high"],
+    return dict(setting=row["setting"], accepted=report["max_loss"], loss=row["second"]["loss"], low=row["second"]["low"], high=row["second"]["high"],
                 fewer=1 / row["second"]["flops_real_share"], exact=1 / exact["second"]["flops_real_share"], texts=row["second"]["texts"])
 
 
@@ -200,8 +241,9 @@ def table_defaults(a, names, part, title):
     found = {name: load(a.out / f"{name}.eval.json") for name in names}
     found = {name: report for name, report in found.items() if report}
     lines = [f"| {title} | " + " | ".join(found) + " | mean loss | fewer |", "|---|" + "---|" * (len(found) + 2)]
-    for index, name in enumerate(["exact", *SETTINGS]):
-        if part == "values" and index and "ffn" in SETTINGS[name][0]:
+    settings = settings_of(names[0])
+    for index, name in enumerate(["exact", *settings]):
+        if part == "values" and index and "ffn" in settings[name][0]:
             continue
         cells, losses, ratios = [], [], []
         for report in found.values():
@@ -210,17 +252,17 @@ def table_defaults(a, names, part, title):
             cells.append(f"{row['metric']['mean']:.3f} @ {fewer(row, part):.2f}")
             losses.append(100 * (exact - row["metric"]["mean"]))
             ratios.append(fewer(row, part))
-        label = name if name == "exact" else f"{name} `{SETTINGS[name][0]}`"
+        label = name if name == "exact" else f"{name} `{settings[name][0]}`"
         lines.append(f"| {label} | " + " | ".join(cells) + f" | {statistics.mean(losses):+.2f} | {geometric(ratios):.2f} |")
     return lines
 
 
 def table_tuned(a, names):
-    lines = ["| task | chosen on | setting | loss on the other half, points | fewer multiply-adds | f32: times as fast | bf16: times as fast |",
-             "|---|---|---|---|---|---|---|"]
+    lines = ["| task, points accepted | chosen on | setting | loss on the other half, points | fewer multiply-adds | "
+             + " | ".join(f"{dtype}: times as fast" for dtype in TIMED) + " |", "|---|---|---|---|---|" + "---|" * len(TIMED)]
     means = collections.defaultdict(list)
     for name in names:
-        speeds = {d: load(a.out / f"{name}.time-{d}.json") for d in ("f32", "bf16")}
+        speeds = {d: load(a.out / f"{name}.time-{d}.json") for d in TIMED}
         for way in ("first", "second"):
             t = tuned(a.out / f"{name}.tune-{way}.json")
             if not t:
@@ -233,12 +275,36 @@ def table_tuned(a, names):
                 cells.append(f"{row['speedup']['median']:.2f} [{row['speedup']['min']:.2f}, {row['speedup']['max']:.2f}]" if row else "")
                 if row:
                     means[dtype, name].append(row["speedup"]["median"])
-            lines.append(f"| {name} | {way} | `{t['setting']}` | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | {t['fewer']:.2f} "
-                         f"(exact {t['exact']:.2f}) | " + " | ".join(cells) + " |")
+            lines.append(f"| {name}, {t['accepted']:g} | {way} | `{t['setting']}` | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | "
+                         f"{t['fewer']:.2f} (exact {t['exact']:.2f}) | " + " | ".join(cells) + " |")
     over = lambda key: [statistics.mean(means[key, n]) for n in names if means[key, n]]
     if over("loss"):
-        lines.append(f"| mean | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | {geometric(over('f32')):.2f} | "
-                     f"{geometric(over('bf16')):.2f} |")
+        lines.append(f"| mean | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | "
+                     + " | ".join(f"{geometric(over(d)):.2f}" for d in TIMED) + " |")
+    return lines
+
+
+def table_types(a, names):
+    """Loss against exact of the same type, and how many times as fast, of the settings that were not tuned."""
+    names = [n for n in names if any((a.out / f"{n}.time-{d}.json").exists() for d in TIMED)]
+    lines = ["| type | setting | " + " | ".join(names) + " | mean loss | fewer | times as fast |",
+             "|---|---|" + "---|" * (len(names) + 3)]
+    for dtype, settings in timed_of(names[0]).items() if names else ():
+        for setting in ("exact", *settings):
+            cells, losses, ratios, speeds = [], [], [], []
+            for report in (load(a.out / f"{n}.time-{dtype}.json") for n in names):
+                row = report and next((r for r in report["compared"] if r["setting"] == setting), None)
+                if not row:
+                    cells.append("")
+                    continue
+                losses.append(100 * (report["compared"][0]["metric"]["mean"] - row["metric"]["mean"]))
+                ratios.append(fewer(row, "total"))
+                speeds.append(row["speedup"]["median"])
+                cells.append(f"{row['metric']['mean']:.3f}" if setting == "exact" else
+                             f"{losses[-1]:+.2f} @ {speeds[-1]:.2f} [{row['speedup']['min']:.2f}, {row['speedup']['max']:.2f}]")
+            if losses:
+                lines.append(f"| {dtype} | {setting if setting == 'exact' else f'`{setting}`'} | " + " | ".join(cells) +
+                             f" | {statistics.mean(losses):+.2f} | {geometric(ratios):.2f} | {geometric(speeds):.2f} |")
     return lines
 
 
@@ -254,6 +320,7 @@ def table(a):
         lines += [f"### {what}: the value projection", "", *table_defaults(a, names, "values", "metric @ times fewer"), ""]
         lines += [f"### {what}: the whole encoder", "", *table_defaults(a, names, "total", "metric @ times fewer"), ""]
         lines += [f"### {what}: tuned", "", *table_tuned(a, names), ""]
+        lines += [f"### {what}: exact's metric by type, and points lost @ times as fast", "", *table_types(a, names), ""]
     return "\n".join(lines)
 
 
@@ -270,6 +337,7 @@ def main():
     parser.add_argument("--by", choices=("time", "work"), default="time", help="what tune saves")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--limit", type=int, default=0, help="at most so many texts in every step, for a trial")
     parser.add_argument("--parallel", action="store_true")
     parser.add_argument("--again", action="store_true", help="run what has its result already")
     parser.add_argument("--table", type=path, help="write the tables there")

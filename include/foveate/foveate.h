@@ -261,6 +261,7 @@ typedef struct fov_profile_info {
     uint64_t texts, tokens; /* all */
     uint64_t held_texts, held_tokens;
     uint64_t max_length; /* tokens kept of one text */
+    uint64_t hash;       /* of what the profile was made from, and of its levels: another profile has another */
 } fov_profile_info;
 /* 1, or 0 when the session's methods read none. */
 FOV_API int fov_session_profile(const fov_session *session, fov_profile_info *info);
@@ -357,7 +358,7 @@ FOV_API fov_status fov_calibration_add(fov_calibration *calibration, const fov_t
 
 typedef struct fov_calibration_counts {
     uint64_t texts, tokens, truncated_texts;
-    uint64_t tokens_needed; /* least tokens of a profile of this model */
+    uint64_t tokens_needed; /* least tokens of a profile of this model, those of blank texts apart */
 } fov_calibration_counts;
 FOV_API void fov_calibration_get_counts(const fov_calibration *calibration, fov_calibration_counts *counts);
 

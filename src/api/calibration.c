@@ -12,6 +12,8 @@ struct fov_calibration {
     size_t fitted_rows;
     fov_sample *sample; /* of the inputs of the feed-forward layers */
     uint64_t texts, tokens, held_texts, held_tokens, hash;
+    uint64_t blank_texts, blank_tokens; /* of these, nothing but special tokens */
+    size_t specials[2];                 /* tokens of a blank text, of a blank pair */
     bool compact;
 };
 
@@ -40,6 +42,14 @@ static void observe(void *context, fov_seam seam, size_t layer, const fov_batch 
     fov_moments_add(c->held, layer, x, c->rows + c->fitted_rows, rows - c->fitted_rows);
 }
 
+static fov_status count_specials(fov_calibration *c, fov_error *error) {
+    static const fov_text blank[2] = {{.a = ""}, {.a = "", .b = ""}};
+    fov_status status = fov_session_tokenize(c->session, blank, 2, NULL, error);
+    const fov_text_span *spans = c->session->spans.block;
+    for (size_t i = 0; i < 2 && !status; i++) c->specials[i] = spans[i].count;
+    return status;
+}
+
 fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options, fov_calibration **calibration,
                                   fov_error *error) {
     static const fov_calibration_options defaults;
@@ -53,6 +63,7 @@ fov_status fov_calibration_create(const fov_model *model, const fov_calibration_
     const fov_session_options s = {
         .threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens, .all_rows = 1};
     fov_status status = fov_session_create(model, &s, &c->session, error);
+    if (!status) status = count_specials(c, error);
     if (!status) {
         const size_t layers = model->config.layers, width = model->config.width;
         const unsigned threads = c->session->settings.threads;
@@ -113,6 +124,10 @@ fov_status fov_calibration_add(fov_calibration *c, const fov_text *texts, size_t
         const uint64_t hash = fov_hash_ids(ids, spans[i].count);
         c->hash += fov_mix64(hash); /* a sum: whatever the order */
         c->tokens += spans[i].count;
+        if (spans[i].count == c->specials[texts[i].b != NULL]) {
+            c->blank_texts++;
+            c->blank_tokens += spans[i].count;
+        }
         if (fov_sample_held(hash)) {
             c->held_texts++;
             c->held_tokens += spans[i].count;
@@ -127,17 +142,29 @@ void fov_calibration_get_counts(const fov_calibration *c, fov_calibration_counts
         (fov_calibration_counts){c->texts, c->tokens, c->session->stats.truncated_texts, fov_profile_tokens(c->session->model)};
 }
 
+/* A blank text says nothing about the texts to come. */
+static fov_status check_enough(const fov_calibration *c, fov_error *error) {
+    const char *name = c->session->model->name;
+    const uint64_t needed = fov_profile_tokens(c->session->model);
+    const uint64_t texts = c->texts - c->blank_texts, tokens = c->tokens - c->blank_tokens;
+    if (tokens >= needed) return FOV_OK;
+    if (!texts)
+        return fov_fail(error, FOV_ERR_ARGUMENT, name, "no texts%s%.0llu%s: a profile of this model needs %llu tokens",
+                        c->texts ? ": all " : "", (unsigned long long)c->texts, c->texts ? " are blank" : "",
+                        (unsigned long long)needed);
+    return fov_fail(
+        error, FOV_ERR_ARGUMENT, name,
+        "too few texts: %llu with %llu tokens%s%.0llu%s, but a profile of this model needs %llu tokens, about %llu such "
+        "texts",
+        (unsigned long long)texts, (unsigned long long)tokens, c->blank_texts ? " (and " : "", (unsigned long long)c->blank_texts,
+        c->blank_texts ? " blank)" : "", (unsigned long long)needed, (unsigned long long)((needed * texts + tokens - 1) / tokens));
+}
+
 fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *context, fov_error *error) {
     if (!c || !write) return fov_fail(error, FOV_ERR_ARGUMENT, "fov_calibration_write", "calibration and write must not be NULL");
     const struct fov_model *model = c->session->model;
-    const uint64_t needed = fov_profile_tokens(model);
-    if (c->tokens < needed) {
-        const uint64_t more = c->tokens ? (needed * c->texts + c->tokens - 1) / c->tokens : 0;
-        return fov_fail(error, FOV_ERR_ARGUMENT, model->name,
-                        "too few texts: %llu with %llu tokens, but a profile of this model needs %llu tokens%s%.0llu%s",
-                        (unsigned long long)c->texts, (unsigned long long)c->tokens, (unsigned long long)needed,
-                        more ? ", about " : "", (unsigned long long)more, more ? " such texts" : "");
-    }
+    fov_status status = check_enough(c, error);
+    if (status) return status;
     if (!c->held_texts || c->held_texts == c->texts)
         return fov_fail(error, FOV_ERR_ARGUMENT, model->name,
                         "too few different texts: of %llu, %llu are held out of the fits, to measure them (one of eight is, by its "

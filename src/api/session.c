@@ -83,8 +83,10 @@ static fov_status open_profile(fov_session *s, const fov_session_options *o, fov
         if (status) return status;
         if (access(path, F_OK))
             return fov_fail(error, FOV_ERR_IO, path,
-                            "there is no calibration profile, which '%s' needs: make one with 'foveate calibrate --model %s --data "
-                            "TEXTS'",
+                            s->model->packed ? "there is no calibration profile, which '%s' needs: put the one of the packed "
+                                               "checkpoint into %s, or name it"
+                                             : "there is no calibration profile, which '%s' needs: make one with 'foveate "
+                                               "calibrate --model %s --data TEXTS'",
                             method, s->model->folder);
         name = path;
     }
@@ -135,7 +137,12 @@ const char *fov_session_baseline(const fov_session *s) {
 int fov_session_profile(const fov_session *s, fov_profile_info *info) {
     if (!s->profile) return 0;
     const fov_provenance *p = &s->profile->provenance;
-    *info = (fov_profile_info){p->texts, p->tokens, s->profile->held_out[0], s->profile->held_out[1], p->max_length};
+    *info = (fov_profile_info){.texts = p->texts,
+                               .tokens = p->tokens,
+                               .held_texts = s->profile->held_out[0],
+                               .held_tokens = s->profile->held_out[1],
+                               .max_length = p->max_length,
+                               .hash = fov_profile_hash(s->profile)};
     return 1;
 }
 

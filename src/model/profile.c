@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/file.h"
+#include "core/rng.h"
 #include "core/status.h"
 #include "core/threads.h"
 
@@ -73,6 +74,8 @@ static void check_provenance(reading *r, const struct fov_model *model) {
     }
     const uint64_t *held = fov_tensors_find(r->profile->tensors, "held") ? find(r, "held", FOV_U64, 2, 0, 0) : NULL;
     if (held) memcpy(r->profile->held_out, held, sizeof r->profile->held_out);
+    if (held && (held[0] > r->profile->provenance.texts || held[1] > r->profile->provenance.tokens))
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "more texts are held out than there are");
     const uint64_t hash = fov_model_hash(model);
     if (!r->status && hash != r->profile->provenance.model)
         r->status =
@@ -112,6 +115,13 @@ static void check_finite(reading *r, size_t layer, const float *x, size_t n) {
         r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu holds values that are not finite", layer);
 }
 
+/* Errors and shares are not negative; a variance can be, by its rounding. */
+static void check_sizes(reading *r, size_t layer, const float *x, size_t n) {
+    check_finite(r, layer, x, n);
+    for (size_t i = 0; !r->status && i < n; i++)
+        if (x[i] < 0) r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu holds a negative error or share", layer);
+}
+
 static void read_layer(reading *r, const fov_config *c, size_t layer, const uint32_t *levels, size_t count) {
     const size_t d = c->width, h = c->heads, e = d / h, top = levels[count - 1];
     size_t sum = 0;
@@ -127,23 +137,23 @@ static void read_layer(reading *r, const fov_config *c, size_t layer, const uint
     p.regress_error = find_layer(r, layer, "regress.error", FOV_F32, h, count, 0);
     if (has_layer(r, layer, "regress.held")) {
         p.regress_held = find_layer(r, layer, "regress.held", FOV_F32, h, count, 0);
-        check_finite(r, layer, p.regress_held, h * count);
+        check_sizes(r, layer, p.regress_held, h * count);
     }
     if (has_layer(r, layer, "lowrank.held")) {
         p.basis_held = find_layer(r, layer, "lowrank.held", FOV_F32, count, 0, 0);
-        check_finite(r, layer, p.basis_held, count);
+        check_sizes(r, layer, p.basis_held, count);
     }
     if (has_layer(r, layer, "lowrank.basis")) {
         p.basis = find_layer(r, layer, "lowrank.basis", FOV_F32, fov_profile_rank(top, d), d, 0);
         p.basis_error = find_layer(r, layer, "lowrank.error", FOV_F32, count, 0, 0);
         check_finite(r, layer, p.basis, fov_profile_rank(top, d) * d);
-        check_finite(r, layer, p.basis_error, count);
+        check_sizes(r, layer, p.basis_error, count);
     }
     check_order(r, layer, p.order, h, top, d);
     check_finite(r, layer, p.mean, d);
     for (size_t i = 0; p.variance && i < d; i++) check_finite(r, layer, p.variance + i * p.variance_step, 1);
-    check_finite(r, layer, p.share, h);
-    check_finite(r, layer, p.regress_error, h * count);
+    check_sizes(r, layer, p.share, h);
+    check_sizes(r, layer, p.regress_error, h * count);
     check_finite(r, layer, p.regress_weight, h * sum * e);
     r->profile->layers[layer] = p;
 }
@@ -167,8 +177,8 @@ static void read_ffn_layer(reading *r, const fov_config *c, size_t layer, const 
     check_order(r, layer, p.order, 1, top, c->ffn_width);
     check_finite(r, layer, p.weight, sum * d);
     check_finite(r, layer, p.bias, count * d);
-    check_finite(r, layer, p.error, count);
-    check_finite(r, layer, p.energy, 1);
+    check_sizes(r, layer, p.error, count);
+    check_sizes(r, layer, p.energy, 1);
     r->profile->ffn[layer] = p;
 }
 
@@ -260,6 +270,14 @@ fov_status fov_profile_open_memory(const struct fov_model *model, const void *by
     else
         *profile = p;
     return status;
+}
+
+uint64_t fov_profile_hash(const fov_profile *p) {
+    const uint64_t parts[] = {p->provenance.texts_hash, p->provenance.texts, p->provenance.tokens,
+                              p->provenance.max_length, p->layers[0].levels, p->ffn ? p->ffn[0].levels : 0};
+    uint64_t hash = p->provenance.model;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) hash = fov_mix64(hash ^ parts[i]);
+    return hash;
 }
 
 void fov_profile_close(fov_profile *p) {

@@ -43,6 +43,8 @@ fov_status fov_profile_open(const struct fov_model *model, const char *path, fov
 fov_status fov_profile_open_memory(const struct fov_model *model, const void *bytes, size_t size, const char *label,
                                    fov_profile **profile, fov_error *error);
 void fov_profile_close(fov_profile *profile); /* NULL is allowed */
+/* Of its provenance and levels. */
+uint64_t fov_profile_hash(const fov_profile *profile);
 
 /* Fit and write. Levels used for inputs of width d: ascending, from 0, below d. */
 size_t fov_profile_levels(size_t d, bool compact, uint32_t levels[FOV_PROFILE_LEVELS]);

@@ -191,7 +191,15 @@ static void test_refused_profiles(void **state) {
                  {"ffn.levels", 1000, FOV_ERR_FORMAT, "ascend"},
                  {"layers.3.ffn.order", 1024, FOV_ERR_FORMAT, "1024 is not below"},
                  {"layers.0.ffn.weight", 0x7fc00000, FOV_ERR_FORMAT, "finite"},
-                 {"layers.1.ffn.energy", 0x7f800000, FOV_ERR_FORMAT, "finite"}};
+                 {"layers.1.ffn.energy", 0x7f800000, FOV_ERR_FORMAT, "finite"},
+                 {"layers.1.value.share", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"layers.2.value.regress.error", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"layers.2.value.regress.held", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"layers.0.value.lowrank.error", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"layers.0.value.lowrank.held", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"layers.3.ffn.error", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"layers.3.ffn.energy", 0xbf800000, FOV_ERR_FORMAT, "negative"},
+                 {"held", TEXTS + 1, FOV_ERR_FORMAT, "held out"}};
     fov_error error;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const size_t at = place_of(cases[i].tensor);
@@ -211,6 +219,22 @@ static void test_refused_profiles(void **state) {
     const fov_session_options yoso = {.values = "regress", .attention = "yoso", .profile = folder_path(&place, "profile")};
     fov_session *s = NULL;
     assert_int_equal(fov_session_create(model, &yoso, &s, &error), FOV_ERR_UNSUPPORTED);
+}
+
+/* Cut off before a tensor is whole: those of one layer, and those of none. */
+static void test_cut_off(void **state) {
+    (void)state;
+    fov_tensors *made = NULL;
+    fov_error why;
+    assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &made, error));
+    for (size_t i = 0; i < fov_tensors_count(made); i++) {
+        const fov_tensor *t = fov_tensors_at(made, i);
+        if (!strncmp(t->name, "layers.", 7) && t->name[7] != '2') continue;
+        const size_t begin = (size_t)((const unsigned char *)t->data - profile.data);
+        folder_write(&place, "bad", profile.data, begin + t->bytes - 1);
+        assert_int_equal(open_profile(folder_path(&place, "bad"), &why), FOV_ERR_FORMAT);
+    }
+    fov_tensors_close(made);
 }
 
 /* One bit of one weight makes another model. */
@@ -379,6 +403,33 @@ static void test_progress(void **state) {
     }
 }
 
+/* Blank texts are no texts, however many special tokens they have. */
+static void test_blank(void **state) {
+    (void)state;
+    static const fov_text blank[3] = {{.a = ""}, {.a = " \t", .a_size = 2}, {.a = " ", .a_size = 1, .b = ""}};
+    fov_calibration *c = NULL;
+    fov_error why;
+    bytes out = {0};
+    assert_ok(fov_calibration_create(model, NULL, &c, error));
+    for (size_t i = 0; i < 1000; i++) assert_ok(fov_calibration_add(c, blank, 3, error)); /* 7000 tokens */
+    assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_ARGUMENT);
+    assert_non_null(strstr(why.message, "all 3000 are blank"));
+    fov_calibration_counts counts, more;
+    fov_calibration_get_counts(c, &counts);
+    assert_int_equal(counts.tokens, 7000);
+    assert_ok(fov_calibration_add(c, texts, 10, error));
+    fov_calibration_get_counts(c, &more);
+    const size_t tokens = (size_t)(more.tokens - counts.tokens);
+    char words[100];
+    snprintf(words, sizeof words, "10 with %zu tokens (and 3000 blank)", tokens);
+    assert_int_equal(fov_calibration_write(c, append, &out, &why), FOV_ERR_ARGUMENT);
+    assert_non_null(strstr(why.message, words));
+    snprintf(words, sizeof words, "about %zu such texts", (2048 * 10 + tokens - 1) / tokens);
+    assert_non_null(strstr(why.message, words));
+    assert_int_equal(out.size, 0);
+    fov_calibration_free(c);
+}
+
 static void test_too_few(void **state) {
     (void)state;
     fov_calibration *c = NULL;
@@ -419,7 +470,7 @@ int main(void) {
         cmocka_unit_test(test_same_bytes),       cmocka_unit_test(test_statistics),    cmocka_unit_test(test_estimators),
         cmocka_unit_test(test_refused_profiles), cmocka_unit_test(test_other_weights), cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_feedforward),      cmocka_unit_test(test_compact),       cmocka_unit_test(test_shipped),
-        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_progress),         cmocka_unit_test(test_cut_off),       cmocka_unit_test(test_blank),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -25,7 +25,7 @@ static int block_append(block *b, const char *text, size_t size) {
     return 0;
 }
 
-static bool is_blank(const char *text, size_t size) {
+bool text_is_blank(const char *text, size_t size) {
     for (size_t i = 0; i < size; i++)
         if (text[i] != ' ' && text[i] != '\t') return false;
     return true;
@@ -84,7 +84,7 @@ int block_read(block *b, reader *r, size_t lines, bool pairs) {
         b->ends[2 * b->count] = b->used;
         if (tab && block_append(b, tab + 1, second)) return EXIT_FAILED;
         b->ends[2 * b->count + 1] = b->used;
-        b->empty += is_blank(line, size);
+        b->empty += text_is_blank(line, size);
         b->count++;
     }
     block_point(b, pairs);

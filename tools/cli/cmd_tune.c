@@ -96,23 +96,29 @@ static int find_places(const settings *s, places *p) {
 
 /* ---- */
 
-static int write_setting(const tune *t, const places *p) {
+static int write_setting(tune *t, const places *p) {
     const trial *one = &t->trials[t->chosen];
     tuned chosen = {0};
+    shared_settings with = t->settings;
+    with.values = one->values;
+    with.ffn = one->ffn;
     output out;
     snprintf(chosen.attention, sizeof chosen.attention, "%s", t->settings.attention ? t->settings.attention : "");
     strcpy(chosen.values, one->values);
     strcpy(chosen.ffn, one->ffn);
+    int code = engine_session(&t->engine, &with, NULL);
+    if (code) return code;
+    tuned_profile(&chosen, t->engine.session);
     json_t *file = tuned_pack(&chosen, t->engine.model, t->engine.info->dtype);
     if (file) json_object_set_new(file, "report", tune_pack(t));
-    int code = output_open(&out, p->output);
+    code = output_open(&out, p->output);
     if (code) json_decref(file);
     if (!code) code = output_json(&out, file, JSON_PAGES);
     const int closed = output_close(&out, !code);
     return code ? code : closed;
 }
 
-static int conclude(const tune *t, const settings *s, const places *p, output *json) {
+static int conclude(tune *t, const settings *s, const places *p, output *json) {
     int code = s->json ? output_json(json, tune_pack(t), JSON_PAGES) : 0;
     if (code) return code;
     tune_print(t);

@@ -39,7 +39,7 @@ int engine_session(engine *e, const shared_settings *settings, const fov_session
     fov_session_free(e->session);
     e->session = NULL;
     fov_status status = fov_session_create(e->model, &options, &e->session, &error);
-    if (!status) return 0;
+    if (!status) return e->tuned.used ? tuned_check_profile(&e->tuned, e->session) : 0;
     return complain_api(status == FOV_ERR_ARGUMENT || status == FOV_ERR_UNSUPPORTED ? EXIT_USAGE : EXIT_FAILED, &error);
 }
 

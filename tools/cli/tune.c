@@ -3,6 +3,7 @@
  * Time is paired: a half is run in blocks, and in some of them exact runs right before or after the setting, in turn, so that a
  * slow minute of the machine hits both. The speed is the median of the blocks' ratios. */
 #include "tune.h"
+#include "block.h"
 #include "evaluate.h"
 #include "report.h"
 
@@ -73,7 +74,15 @@ static int check_count(const tune *t) {
                     t->data.count, max_loss, 2 * least);
 }
 
+static bool all_blank(const dataset *d) {
+    for (size_t i = 0; i < d->count; i++)
+        if (!text_is_blank(d->texts[i].a, d->texts[i].a_size) || !text_is_blank(d->texts[i].b, d->texts[i].b_size)) return false;
+    return true;
+}
+
 int tune_halves(tune *t) {
+    if (all_blank(&t->data))
+        return complain(EXIT_FAILED, "--data: all %zu texts are blank: give texts like those to come", t->data.count);
     t->size[0] = t->data.count / 2;
     t->size[1] = t->data.count - t->size[0];
     t->start[1] = t->size[0];

@@ -24,13 +24,27 @@ json_t *tuned_hash(uint64_t hash) {
 }
 
 json_t *tuned_pack(const tuned *t, const fov_model *model, const char *dtype) {
-    return json_pack("{s:i, s:o, s:s, s:s, s:s, s:s}", "foveate-tuned", TUNED_FORMAT, "model", tuned_hash(fov_model_hash(model)),
-                     "attention", t->attention, "values", t->values, "ffn", t->ffn, "dtype", dtype);
+    return json_pack("{s:i, s:o, s:s, s:s, s:s, s:s, s:s}", "foveate-tuned", TUNED_FORMAT, "model",
+                     tuned_hash(fov_model_hash(model)), "attention", t->attention, "values", t->values, "ffn", t->ffn, "profile",
+                     t->profile, "dtype", dtype);
 }
 
-static int take(const json_t *file, const char *name, char *text, const char *path) {
+void tuned_profile(tuned *t, const fov_session *session) {
+    fov_profile_info info;
+    t->profile[0] = '\0';
+    if (fov_session_profile(session, &info)) snprintf(t->profile, sizeof t->profile, "%016" PRIx64, info.hash);
+}
+
+int tuned_check_profile(const tuned *t, const fov_session *session) {
+    tuned now = {0};
+    tuned_profile(&now, session);
+    if (!*t->profile || !strcmp(now.profile, t->profile)) return 0;
+    return complain(EXIT_FAILED, "--tuned: the setting was tuned with another profile: tune again, or give that one as --profile");
+}
+
+static int take(const json_t *file, const char *name, char *text, size_t size, const char *path) {
     const char *value = json_string_value(json_object_get(file, name));
-    if (!value || strlen(value) >= SETTING_SIZE)
+    if (!value || strlen(value) >= size)
         return complain(EXIT_FAILED, "%s: no setting '%s': is this a file of 'foveate tune'? tune again", path, name);
     strcpy(text, value);
     return 0;
@@ -71,9 +85,10 @@ int tuned_read(tuned *t, const fov_model *model, const shared_settings *settings
         return complain(EXIT_FAILED, "%s: %s: run 'foveate tune --model %s' first, or leave --tuned out", path, error.text,
                         settings->model);
     code = check(file, model, path);
-    if (!code) code = take(file, "attention", t->attention, path);
-    if (!code) code = take(file, "values", t->values, path);
-    if (!code) code = take(file, "ffn", t->ffn, path);
+    if (!code) code = take(file, "attention", t->attention, sizeof t->attention, path);
+    if (!code) code = take(file, "values", t->values, sizeof t->values, path);
+    if (!code) code = take(file, "ffn", t->ffn, sizeof t->ffn, path);
+    if (!code) code = take(file, "profile", t->profile, sizeof t->profile, path);
     if (!code) code = agree(t, settings);
     t->used = !code;
     json_decref(file);
