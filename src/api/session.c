@@ -65,6 +65,7 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
 static fov_status open_profile(fov_session *s, const fov_session_options *o, fov_error *error) {
     char path[FOV_MAX_PATH];
     const char *name = o->profile;
+    const bool packed = s->model->packed; /* its weights may have lost what a fit needs */
     const bool for_values = fov_values_needs_profile(&s->settings.values);
     const char *method = for_values ? s->settings.values.info->name : s->settings.ffn.info->name;
     if (!name && !for_values && !fov_ffn_needs_profile(&s->settings.ffn)) return FOV_OK;
@@ -84,8 +85,8 @@ static fov_status open_profile(fov_session *s, const fov_session_options *o, fov
         if (access(path, F_OK))
             return fov_fail(error, FOV_ERR_IO, path,
                             "there is no calibration profile, which '%s' needs: make one with 'foveate calibrate --model %s --data "
-                            "TEXTS'",
-                            method, s->model->folder);
+                            "TEXTS%s%s'",
+                            method, packed ? "CHECKPOINT" : s->model->folder, packed ? " --output " : "", packed ? path : "");
         name = path;
     }
     fov_status status = fov_profile_open(s->model, name, &s->profile, error);

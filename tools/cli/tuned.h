@@ -16,8 +16,6 @@ typedef struct tuned {
     char values[SETTING_SIZE], ffn[SETTING_SIZE];
 } tuned;
 
-#define PROFILE_NAME "foveate-profile.safetensors"
-
 /* DIR/name; of a packed file in the folder that it lies in. 0 or an exit code. */
 int path_beside(const char *model, const char *name, char *path, size_t size);
 /* Read the setting beside the model and check that it is this model's and agrees with the command line. 0 or an exit code. */
