@@ -65,7 +65,7 @@ def run(command, stop_at):
     start = time.monotonic()
     child = subprocess.Popen(command, stderr=slave, stdin=subprocess.DEVNULL)
     os.close(slave)
-    text, seen, first = b"", {"rates": 0, "left": 0, "rows": 0, "early": 0, "peak": 0, "killed": False}, None
+    residents, text, seen, first = [], b"", {"rates": 0, "left": 0, "rows": 0, "early": 0, "peak": 0, "killed": False}, None
     while True:
         ready = select.select([master], [], [], .2)[0]
         try:
@@ -82,6 +82,9 @@ def run(command, stop_at):
                 seen.setdefault("promised_first", seen["promised"])
             first = seen["rows"] if first is None else first
         seen["peak"] = max(seen["peak"], memory(child.pid, "VmHWM"))
+        resident = memory(child.pid, "VmRSS")
+        if resident and first is not None:
+            residents.append(resident)
         if not seen["early"] and first is not None and seen["rows"] - first >= SETTLED:
             seen["early"] = seen["peak"]
         if stop_at and seen["rows"] >= stop_at and not seen["killed"]:
@@ -90,6 +93,7 @@ def run(command, stop_at):
         if child.poll() is not None and not ready:
             break
     os.close(master)
+    seen["resident"] = [residents[i] for i in (0, len(residents) // 2, -1)] if residents else []  # at first, half-way, at the end
     seen.update(code=child.wait(), seconds=time.monotonic() - start, last=text.decode(errors="replace").strip().splitlines()[-1:] or [""])
     return seen
 

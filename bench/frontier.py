@@ -15,7 +15,6 @@ side by side, each on cores of its own: only ratios within a job mean something 
 import argparse
 import collections
 import json
-import lzma
 import os
 import pathlib
 import statistics
@@ -25,15 +24,18 @@ import threading
 import time
 import xml.etree.ElementTree
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent / "peers"))
+import texts
+
 # texts: of the calibration; limit: texts judged; weight: its share of the cores, by its work; timed: texts of `time`, which has many
 # passes; points: the loss that tune accepts where the halves are too small for --max-loss
 Task = collections.namedtuple("Task", "model name train columns texts data limit length weight timed points", defaults=(0, 0))
 TASKS = {
-    "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", (0,), 4000, "glue/sst2/dev.tsv", 0, 128, 32),
+    "sst2": Task("bert-base-uncased-sst2", "sst2", "glue/sst2/train.tsv", ("sentence",), 4000, "glue/sst2/dev.tsv", 0, 128, 32),
     "cola": Task("bert-base-uncased-cola", "cola", "glue/cola/train.tsv", (3,), 4000, "glue/cola/dev.tsv", 0, 128, 19),
-    "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", (3, 4), 2000, "glue/mrpc/dev.tsv", 0, 128, 34),
-    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", (7, 8), 3000, "glue/stsb/dev.tsv", 1000, 128, 44),
-    "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", (1, 2), 2000, "glue/rte/dev.tsv", 0, 128, 29, points=0.75),
+    "mrpc": Task("bert-base-uncased-mrpc", "mrpc", "glue/mrpc/train.tsv", ("#1 String", "#2 String"), 2000, "glue/mrpc/dev.tsv", 0, 128, 34),
+    "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", ("sentence1", "sentence2"), 3000, "glue/stsb/dev.tsv", 1000, 128, 44),
+    "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", ("sentence1", "sentence2"), 2000, "glue/rte/dev.tsv", 0, 128, 29, points=0.75),
     "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 400, 512, 120,
                  timed=100),
     "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 27,
@@ -89,16 +91,15 @@ def read_train(task, data):
     """Every k-th text of the training set, as lines for calibrate."""
     path = data / task.train
     if task.name == "imdb":
-        lines = [" ".join(json.loads(line)["text"].split()) for line in lzma.open(path, "rt", encoding="utf-8")]
+        lines = [" ".join(row["text"].split()) for row in texts.objects(path)]
     elif task.name == "hnd":
         dev = set(map(str, json.loads((path / "hnd-dev-ids.json").read_text())))
         root = xml.etree.ElementTree.parse(next(path.glob("articles-*.xml"))).getroot()
         lines = [a.get("title", "") + ". " + " ".join(" ".join(a.itertext()).split()) for a in root if a.get("id") not in dev]
     elif task.columns is None:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = list(texts.lines(path))
     else:
-        rows = [line.split("\t") for line in path.read_text(encoding="utf-8-sig").splitlines()[task.name != "cola":]]
-        lines = ["\t".join(row[c] for c in task.columns) for row in rows if len(row) > max(task.columns)]
+        lines = ["\t".join(row) for row in texts.rows(path, task.columns)]
     step = max(1, len(lines) // task.texts)
     return lines[::step][: task.texts]
 
@@ -133,11 +134,11 @@ class Frontier:
         return words + ["--profile", self.path(name, "profile")]
 
     def calibrate(self, name):
-        t, texts = TASKS[name], self.path(name, "texts")
-        texts.write_text("".join(line + "\n" for line in read_train(t, self.a.data)[: self.a.limit or None]), encoding="utf-8")
+        t, listed = TASKS[name], self.path(name, "texts")
+        listed.write_text("".join(line + "\n" for line in read_train(t, self.a.data)[: self.a.limit or None]), encoding="utf-8")
         pairs = ["--pairs"] if t.columns and len(t.columns) == 2 else []
         profile = self.path(name, "profile")
-        return [(profile, ["calibrate", "--data", texts, "-o", profile, *pairs, *self.common(name, True)])]
+        return [(profile, ["calibrate", "--data", listed, "-o", profile, *pairs, *self.common(name, True)])]
 
     def eval(self, name):
         out = self.path(name, "eval.json")

@@ -1,7 +1,7 @@
 """The texts of bench/peers and their figures of merit; the standard library alone."""
 import collections
-import json
-import lzma
+
+import texts
 
 Task = collections.namedtuple("Task", "model max_length batches limit accuracy_limit latency start")
 # limit: texts of a timed pass; accuracy_limit: texts of the accuracy (0: all); latency: single texts per round; start: measure start-up.
@@ -11,7 +11,7 @@ TASKS = {
     "imdb": Task("bert-base-uncased-imdb", 512, (1, 2, 4, 8), 16, 200, 0, False),
     "embed": Task(None, 128, (8, 32, 64, 128), 1000, 0, 40, False),
 }
-COLUMNS = {"sst2": ("sentence", None, "label"), "mrpc": ("#1 String", "#2 String", "Quality"),
+COLUMNS = {"sst2": ("sentence", "label"), "mrpc": ("#1 String", "#2 String", "Quality"),
            "embed": ("sentence1", "sentence2", "score")}
 
 
@@ -21,21 +21,16 @@ def clean(text):
 
 
 def read_tsv(path, columns):
-    """[((text, or two), label)], quoting off, columns by the header's names."""
-    with open(path, encoding="utf-8-sig", newline="\n") as file:
-        lines = [line.rstrip("\r").split("\t") for line in file.read().split("\n") if line.strip()]
-    at = [lines[0].index(c) if c else None for c in columns]
-    return [(tuple(clean(row[i]) for i in at[:2] if i is not None), float(row[at[2]])) for row in lines[1:] if len(row) > max(i or 0 for i in at)]
+    """[((text, or two), label)]"""
+    return [(tuple(map(clean, row[:-1])), float(row[-1])) for row in texts.rows(path, columns)]
 
 
 def read_imdb(path, limit):
     """The first reviews of each class, half and half, as `foveate eval --limit` takes them."""
     found = ([], [])
-    with (lzma.open if str(path).endswith(".xz") else open)(path, "rt", encoding="utf-8") as file:
-        for line in file:
-            row = json.loads(line)
-            if not limit or len(found[row["label"]]) < limit // 2:
-                found[row["label"]].append(((clean(row["text"]),), float(row["label"])))
+    for row in texts.objects(path):
+        if not limit or len(found[row["label"]]) < limit // 2:
+            found[row["label"]].append(((clean(row["text"]),), float(row["label"])))
     return found[0] + found[1]
 
 
@@ -50,10 +45,10 @@ def read(name, path, limit, accuracy_limit):
         rows = read_imdb(path, accuracy_limit)
     else:
         rows = spread(read_tsv(path, COLUMNS[name]), accuracy_limit)
-    texts = [t for t, _ in rows]
+    every = [t for t, _ in rows]
     if name == "embed":  # each sentence on its own; the score is of the pair
-        texts = [(one,) for pair in texts for one in pair]
-    return spread(texts, limit), texts, [g for _, g in rows]
+        every = [(one,) for pair in every for one in pair]
+    return spread(every, limit), every, [g for _, g in rows]
 
 
 def ranks(values):

@@ -214,6 +214,9 @@ FOV_API const char *fov_model_token(const fov_model *model, int32_t id);
 
 typedef struct fov_session fov_session;
 
+/* A model's calibration profile, in its folder; that of a packed model in the folder where the file lies. */
+#define FOV_PROFILE_NAME "foveate-profile.safetensors"
+
 /* Options; all zero (or NULL) = defaults. */
 typedef struct fov_session_options {
     unsigned threads;      /* 1..256; 0: default of the machine */
@@ -226,7 +229,7 @@ typedef struct fov_session_options {
     fov_pooling pooling;   /* for fov_embed; 0: the model's */
     int normalize;         /* for fov_embed: 1 yes, -1 no, 0: the model's */
     int all_rows;          /* 1: compute every row of the last layer even where the head does not read it */
-    const char *profile;   /* calibration profile; NULL: FOLDER/foveate-profile.safetensors, read only where a method needs one */
+    const char *profile;   /* calibration profile; NULL: FOLDER/FOV_PROFILE_NAME, read only where a method needs one */
 } fov_session_options;
 
 /* A session: settings, scratch memory and thread count. Method strings are parsed here: FOV_ERR_ARGUMENT names an unknown

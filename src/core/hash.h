@@ -6,26 +6,32 @@
 
 #include "core/rng.h"
 
-/* Continued from `hash`. Four lanes, so that the multiplications overlap. */
+static inline uint64_t fov_hash_step(uint64_t lane, const unsigned char *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    lane = (lane ^ word) * 0x9E3779B97F4A7C15u;
+    return lane ^ lane >> 32; /* a bijection: a single changed word always tells */
+}
+
+/* Continued from `hash`. Four lanes, so that the multiplications overlap; zeros stand for what the last step lacks. */
 static inline uint64_t fov_hash_bytes(uint64_t hash, const void *bytes, size_t size) {
-    enum { LANES = 4, STEP = LANES * sizeof(uint64_t) };
+    enum { WORD = sizeof(uint64_t), STEP = 4 * WORD };
+    unsigned char rest[STEP] = {0};
+    uint64_t a = hash, b = hash + 1, c = hash + 2, d = hash + 3; /* no array: it would be multiplied in vectors, which is slower */
+    const size_t steps = size / STEP, left = size % STEP;
     const unsigned char *at = bytes;
-    uint64_t lanes[LANES], words[LANES];
-    for (size_t l = 0; l < LANES; l++) lanes[l] = hash + l;
-    for (size_t left = size; left;) {
-        const size_t n = left < STEP ? left : STEP;
-        if (n < STEP) memset(words, 0, STEP);
-        memcpy(words, at, n);
-        for (size_t l = 0; l < LANES; l++) {
-            lanes[l] = (lanes[l] ^ words[l]) * 0x9E3779B97F4A7C15u;
-            lanes[l] ^= lanes[l] >> 32; /* a bijection: a single changed word always tells */
-        }
-        at += n;
-        left -= n;
+    if (left) memcpy(rest, at + steps * STEP, left);
+    for (size_t i = 0; i < steps + (left > 0); i++) {
+        const unsigned char *words = i < steps ? at + i * STEP : rest;
+        a = fov_hash_step(a, words);
+        b = fov_hash_step(b, words + WORD);
+        c = fov_hash_step(c, words + 2 * WORD);
+        d = fov_hash_step(d, words + 3 * WORD);
     }
-    hash = fov_mix64(size);
-    for (size_t l = 0; l < LANES; l++) hash = fov_mix64(hash ^ lanes[l]);
-    return hash;
+    hash = fov_mix64(fov_mix64(size) ^ a);
+    hash = fov_mix64(hash ^ b);
+    hash = fov_mix64(hash ^ c);
+    return fov_mix64(hash ^ d);
 }
 
 #endif

@@ -5,7 +5,8 @@
 #include "core/file.h"
 #include "core/status.h"
 #include "core/threads.h"
-#include "model/packed.h"
+#include "model/load.h"
+#include "model/packed_form.h"
 
 static const char *const type_names[FOV_TYPES] = {"f32", "bf16", "int8"};
 

@@ -82,7 +82,7 @@ struct fov_model {
 /* `count` elements of a float tensor from element `first`, converted to f32. */
 void fov_tensor_read(const fov_kernels *kernels, const fov_tensor *tensor, size_t first, size_t count, float *out);
 
-/* weights.c: find, check, carve and pack all weights. model->config, arch, head, kernels and tensors are set. */
+/* Find, check, carve and pack all weights. model->config, arch, head, kernels and tensors are set. */
 fov_status fov_model_load_weights(struct fov_model *model, unsigned threads, fov_error *error);
 /* Of every weight, continued from `hash`. */
 uint64_t fov_model_hash_weights(const struct fov_model *model, uint64_t hash);

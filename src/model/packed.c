@@ -1,4 +1,4 @@
-/* packed.c: writing a packed model; the format is told in packed.h. */
+/* packed.c: writing a packed model; the format is told in packed_form.h. */
 #include "model/packed.h"
 
 #include <jansson.h>
@@ -29,20 +29,6 @@ typedef struct packing {
 } packing;
 
 static const unsigned char zeros[FOV_ALIGN];
-
-void fov_packed_form(fov_load_kind kind, fov_type type, size_t heads, size_t m, size_t k, fov_dtype stored, fov_tensor *form) {
-    static const fov_dtype words[FOV_TYPES] = {FOV_F32, FOV_BF16, FOV_I8};
-    *form = (fov_tensor){.dtype = kind == FOV_LOAD_TABLE ? stored : FOV_F32, .dims = k ? 2 : 1, .shape = {m, k}};
-    if (kind != FOV_LOAD_MATRIX && kind != FOV_LOAD_HEADS) return;
-    const size_t groups = kind == FOV_LOAD_HEADS ? heads : 1;
-    *form = (fov_tensor){.dtype = words[type],
-                         .dims = type == FOV_TYPE_F32 ? 3 : 4,
-                         .shape = {fov_mul(groups, fov_panels(m / groups)), fov_words(type, k), FOV_PANEL, (size_t)1 << type}};
-}
-
-uint64_t fov_packed_checksum(const char *name, const void *data, size_t bytes) {
-    return fov_hash_bytes(fov_hash_bytes(0, name, strlen(name)), data, bytes);
-}
 
 static size_t bytes_of(const fov_tensor *form) {
     size_t bytes = fov_dtype_size(form->dtype);

@@ -1,7 +1,7 @@
-/* packed_open.c: a packed model from its file, which is mapped, not read: packed.h.
+/* packed_open.c: a packed model from its file, which is mapped, not read.
  *
  * All that can lead outside the file is checked here or by what is called from here: safetensors_header.c checks that the tensors
- * tile the file, weights.c their types, shapes and alignment against config.json. */
+ * tile the file, loader.c their types, shapes and alignment against config.json. */
 #include <stdio.h>
 #include <string.h>
 

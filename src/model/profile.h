@@ -20,8 +20,6 @@
 #include "model/moments.h"
 #include "model/sample.h"
 
-#define FOV_PROFILE_NAME "foveate-profile.safetensors"
-
 typedef struct fov_provenance {
     uint64_t format, model, texts_hash, texts, tokens, max_length;
 } fov_provenance;

@@ -1,4 +1,4 @@
-/* safetensors_private.h: what safetensors.c (the set), safetensors_header.c (one file) and shards.c (a folder) share. */
+/* safetensors_private.h: what safetensors.c (the set), safetensors_header.c (one file), dtype.c and shards.c (a folder) share. */
 #ifndef FOV_MODEL_SAFETENSORS_PRIVATE_H
 #define FOV_MODEL_SAFETENSORS_PRIVATE_H
 

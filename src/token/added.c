@@ -2,7 +2,7 @@
  *
  * Their lstrip and rstrip, which take white space along, matter to byte-level BPE alone: other words lose it anyway. */
 #include "core/status.h"
-#include "token/bpe.h"
+#include "token/bpe_words.h"
 #include "token/tokenizer.h"
 #include "token/unicode.h"
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/status.h"
+#include "token/bpe_words.h"
 #include "token/unicode.h"
 
 enum { SHORT = 32 }; /* symbols up to which a plain search is faster */

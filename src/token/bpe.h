@@ -44,17 +44,6 @@ fov_status fov_bpe_build(fov_tokenizer *tokenizer, const fov_bpe_rule *rules, si
                          const char *where, fov_error *error);
 void fov_bpe_free(fov_tokenizer *tokenizer);
 
-/* Size of the pre-token at text[0], size >= 1. The text is valid UTF-8. */
-size_t fov_bpe_next_word(const uint8_t *text, size_t size);
-
-/* Letter, number, white space or none: two bits per code point, as the pattern's engine sees them. */
-enum { FOV_BPE_OTHER, FOV_BPE_LETTER, FOV_BPE_NUMBER, FOV_BPE_SPACE };
-extern const uint8_t fov_bpe_index[8704];
-extern const uint8_t fov_bpe_kinds[][32];
-static inline unsigned fov_bpe_kind(uint32_t code) {
-    return (unsigned)fov_bpe_kinds[fov_bpe_index[code >> 7]][(code & 127) >> 2] >> 2 * (code & 3) & 3U;
-}
-
 /* The tokenizer's segment function. */
 void fov_bpe_segment(const fov_tokenizer *tokenizer, fov_segment *segment);
 

@@ -1,5 +1,5 @@
-/* bpe_tables.c: made by src/token/gen/bpe_tables.py from Hugging Face tokenizers 0.23.3; see bpe.h. */
-#include "token/bpe.h"
+/* bpe_tables.c: made by src/token/gen/bpe_tables.py from Hugging Face tokenizers 0.23.3; see bpe_words.h. */
+#include "token/bpe_words.h"
 
 /* clang-format off */
 const uint8_t fov_bpe_index[8704] = {

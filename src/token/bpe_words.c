@@ -1,6 +1,7 @@
 /* bpe_words.c: GPT-2's pattern by hand, over two-bit classes of code points:
  *     's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+ */
-#include "token/bpe.h"
+#include "token/bpe_words.h"
+
 #include "token/unicode.h"
 
 static unsigned kind_at(const uint8_t *text, size_t size, size_t *taken) {

@@ -10,21 +10,6 @@
 
 enum { MOST_CHARS = 10000 }; /* bound of max_input_chars_per_word: splitting one word is quadratic in it at worst */
 
-fov_status fov_reader_unsupported(const fov_reader *r, const char *what, const char *value, const char *instead) {
-    return fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->where, "%s is \"%.60s\", but only %s is read; give another tokenizer", what,
-                    value, instead);
-}
-
-fov_status fov_reader_malformed(const fov_reader *r, const char *what) {
-    return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s is missing or has the wrong type" FOV_MEND_FILE, what);
-}
-
-/* A string without NUL; NULL otherwise. */
-const char *fov_reader_text(const json_t *value) {
-    const char *text = json_string_value(value);
-    return text && strlen(text) == json_string_length(value) ? text : NULL;
-}
-
 /* root[name] as an object whose "type" is `type` (or `other`, when not NULL). */
 static fov_status section(const fov_reader *r, const char *name, const char *type, const char *other, const json_t **out) {
     const json_t *object = json_object_get(r->root, name);
@@ -33,13 +18,6 @@ static fov_status section(const fov_reader *r, const char *name, const char *typ
     if (!found) return fov_fail(r->error, FOV_ERR_FORMAT, r->where, "%s has no type" FOV_MEND_FILE, name);
     if (strcmp(found, type) && (!other || strcmp(found, other))) return fov_reader_unsupported(r, name, found, type);
     *out = object;
-    return FOV_OK;
-}
-
-fov_status fov_reader_bool(const fov_reader *r, const json_t *object, const char *name, int *out) {
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_boolean(value)) return fov_reader_malformed(r, name);
-    *out = json_is_true(value);
     return FOV_OK;
 }
 
@@ -117,28 +95,6 @@ static fov_status read_processor(const fov_reader *r) {
                             (long long)ids[i]);
     r->tokenizer->special.cls = (int32_t)ids[0];
     r->tokenizer->special.sep = (int32_t)ids[1];
-    return FOV_OK;
-}
-
-bool fov_reader_id(const json_t *value, int32_t *id) {
-    json_int_t wide = json_integer_value(value);
-    if (!json_is_integer(value) || wide < 0 || wide >= FOV_MAX_IDS) return false;
-    *id = (int32_t)wide;
-    return true;
-}
-
-fov_status fov_reader_vocabulary(fov_reader *r, const json_t *model) {
-    json_t *vocabulary = json_object_get(model, "vocab");
-    if (!json_is_object(vocabulary)) return fov_reader_malformed(r, "model.vocab");
-    const char *piece;
-    json_t *value;
-    json_object_foreach(vocabulary, piece, value) {
-        fov_piece *p = &r->pieces[r->count++];
-        *p = (fov_piece){piece, strlen(piece), -1};
-        if (!fov_reader_id(value, &p->id))
-            return fov_fail(r->error, FOV_ERR_FORMAT, r->where,
-                            "the id of the piece \"%.60s\" is not a number from 0 to %d" FOV_MEND_FILE, piece, FOV_MAX_IDS - 1);
-    }
     return FOV_OK;
 }
 

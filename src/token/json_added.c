@@ -47,12 +47,6 @@ fov_status fov_reader_check_added(const fov_reader *r) {
     return FOV_OK;
 }
 
-int32_t fov_reader_find(const fov_tokenizer *tokenizer, const char *text) {
-    for (size_t i = 0; i < tokenizer->added_count; i++)
-        if (!strcmp(tokenizer->added[i].text, text)) return tokenizer->added[i].id;
-    return fov_tokenizer_find(tokenizer, text, strlen(text));
-}
-
 /* Hugging Face looks for normalised added tokens after the others. Here they are found together, which is the same only where
  * none can overlap another. */
 static bool overlap(const fov_added_token *a, const fov_added_token *b) {

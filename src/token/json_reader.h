@@ -1,5 +1,5 @@
-/* json_reader.h: what the readers of tokenizer.json share: json.c, json_added.c for added tokens,
- * and json_bpe.c for byte-level BPE. */
+/* json_reader.h: what the readers of tokenizer.json share: json.c, json_added.c for added tokens, and json_bpe.c for byte-level
+ * BPE. */
 #ifndef FOV_TOKEN_JSON_READER_H
 #define FOV_TOKEN_JSON_READER_H
 

@@ -336,8 +336,7 @@ static void test_compact(void **state) {
 /* The profile that models/tiny-sentiment comes with: small, this model's, and found beside it or given in memory. */
 static void test_shipped(void **state) {
     (void)state;
-    static const char *const names[] = {"config.json", "vocab.txt", "model.safetensors", "foveate-profile.safetensors",
-                                        "tokenizer_config.json"};
+    static const char *const names[] = {"config.json", "vocab.txt", "model.safetensors", FOV_PROFILE_NAME, "tokenizer_config.json"};
     char *data[5];
     size_t size[5];
     for (size_t i = 0; i < 5; i++)

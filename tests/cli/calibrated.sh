@@ -104,7 +104,7 @@ says 'other weights'
 mkdir shelf
 run 0 import --pack --model model --dtype bf16 --output shelf/packed --quiet
 failed classify --model shelf/packed --values regress texts
-says 'put the one of the packed checkpoint into shelf, or name it'
+says '--model CHECKPOINT --data TEXTS --output shelf/'
 run 0 classify --model shelf/packed --values regress --profile kept texts
 refused calibrate --model shelf/packed --data sentences
 says 'packed as bf16'

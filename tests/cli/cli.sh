@@ -546,7 +546,7 @@ says 'packed as int8'
 failed import --pack --model packed-int8 --output again
 says 'not a folder'
 failed classify --model packed-f32 --values regress texts
-says '\./foveate-profile.safetensors'
+says '^foveate: \./foveate-profile.safetensors: .*calibrate --model CHECKPOINT --data TEXTS --output \./foveate-profile.safetensors'
 cp p shelf/foveate-profile.safetensors
 run 0 classify --model shelf/tiny-sentiment-int8.safetensors --values regress texts
 failed classify --model shelf/tiny-sentiment-int8.safetensors --tuned texts

@@ -12,6 +12,7 @@
 
 #include "support/failing_alloc.h"
 #include "token/bpe.h"
+#include "token/bpe_words.h"
 #include "token/token_test.h"
 #include "token/unicode.h"
 

@@ -44,7 +44,7 @@ static int check(const settings *s, char *path, size_t size) {
         return complain(EXIT_USAGE, "--dtype: statistics are gathered in f32: leave it out");
     if (!s->shared.model && !s->output)
         return complain(EXIT_USAGE, "--output is missing: the embedded model has no folder to put its profile in");
-    if (!s->output && path_beside(s->shared.model, PROFILE_NAME, path, size)) return EXIT_USAGE;
+    if (!s->output && path_beside(s->shared.model, FOV_PROFILE_NAME, path, size)) return EXIT_USAGE;
     if (s->output && (size_t)snprintf(path, size, "%s", s->output) >= size)
         return complain(EXIT_USAGE, "--output: the path is longer than %zu bytes", size - 1);
     if (output_replaces(path, s->data)) return complain(EXIT_USAGE, "--output: it would replace %s: give another name", s->data);
@@ -103,7 +103,7 @@ static int run(void *given) {
 static const option options[] = {
     {"data", 'd', OPTION_TEXT, FIELD(data), "TEXTS", NULL, "texts like those to come, one per line; no labels", 0, 0, HINT_FILE, 0},
     {"pairs", 0, OPTION_FLAG, FIELD(pairs), NULL, NULL, "a line is two texts separated by one TAB", 0, 0, HINT_NONE, 0},
-    {"output", 'o', OPTION_TEXT, FIELD(output), "FILE", NULL, "the profile [DIR/foveate-profile.safetensors]", 0, 0, HINT_FILE, 0},
+    {"output", 'o', OPTION_TEXT, FIELD(output), "FILE", NULL, "the profile [DIR/" FOV_PROFILE_NAME "]", 0, 0, HINT_FILE, 0},
     {"compact", 0, OPTION_FLAG, FIELD(compact), NULL, NULL, "a small profile: few levels, weights in f16", 0, 0, HINT_NONE, 0},
     {0},
 };

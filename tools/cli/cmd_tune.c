@@ -82,7 +82,7 @@ static int find_places(const settings *s, places *p) {
     if (s->shared.profile)
         snprintf(p->profile, sizeof p->profile, "%s", s->shared.profile);
     else if (s->shared.model && !code)
-        code = path_beside(s->shared.model, PROFILE_NAME, p->profile, sizeof p->profile);
+        code = path_beside(s->shared.model, FOV_PROFILE_NAME, p->profile, sizeof p->profile);
     const char *const written[] = {p->output, p->journal, s->json ? s->json : ""};
     const char *const kept[] = {s->data, s->ids, p->profile, p->output, p->journal};
     for (size_t i = 0; i < 3 && !code; i++) {

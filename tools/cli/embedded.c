@@ -19,7 +19,7 @@ EMBED(embedded_config, "config.json");
 EMBED(embedded_vocab, "vocab.txt");
 EMBED(embedded_tokenizer, "tokenizer_config.json");
 EMBED(embedded_weights, "model.safetensors");
-EMBED(embedded_profile, "foveate-profile.safetensors");
+EMBED(embedded_profile, FOV_PROFILE_NAME);
 
 #define SIZE(symbol) ((size_t)(symbol##_end - symbol))
 

@@ -17,8 +17,6 @@ typedef struct tuned {
     char profile[20]; /* hash of the calibration it was tuned with; "": it reads none */
 } tuned;
 
-#define PROFILE_NAME "foveate-profile.safetensors"
-
 /* DIR/name; of a packed file in the folder that it lies in. 0 or an exit code. */
 int path_beside(const char *model, const char *name, char *path, size_t size);
 /* Read the setting beside the model and check that it is this model's and agrees with the command line. 0 or an exit code. */

@@ -191,25 +191,23 @@ static inline void fov_pack_bf16_native(const float *x, size_t k, const fov_quan
 #define FOV_TILE_LIST_12(name) FOV_TILE_LIST_7(name), name##_8, name##_9, name##_10, name##_11, name##_12
 #define FOV_TILE_LIST_14(name) FOV_TILE_LIST_12(name), name##_13, name##_14
 
-/* fov_tiles_<name>: what block.c needs; further fields of it behind. 14 rows take all registers, and fewer take panels side by
- * side; 12 leave some for operands that are split. */
+/* fov_tiles_<name>: what block.c needs; further fields of it behind. `side`: the tiles of panels side by side, if `wide_`. */
+#define FOV_TILES_OF(name, most, wide_, side, finish, ...)                                                                         \
+    static void name(const fov_tile *t) {                                                                                          \
+        static void (*const one[])(const fov_tile *t) = {FOV_TILE_LIST_##most(name)};                                              \
+        static void (*const side_by_side[])(const fov_tile *t) = {FOV_TILE_LIST_7(side)};                                          \
+        fov_tile_run(t, (wide_) && t->panels > 1 ? side_by_side : one, finish);                                                    \
+    }                                                                                                                              \
+    const fov_tiles fov_tiles_##name = {                                                                                           \
+        .mr = most, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .wide = wide_, .tile = name, __VA_ARGS__};
+/* 14 rows take all registers, and fewer take panels side by side; 12 leave some for operands that are split. */
 #define FOV_TILES_14(name, multiply, finish, ...)                                                                                  \
     FOV_TILE_14(name, multiply, false)                                                                                             \
     FOV_TILE_WIDE(name##_wide, multiply)                                                                                           \
-    static void name(const fov_tile *t) {                                                                                          \
-        static void (*const one[])(const fov_tile *t) = {FOV_TILE_LIST_14(name)};                                                  \
-        static void (*const side_by_side[])(const fov_tile *t) = {FOV_TILE_LIST_7(name##_wide)};                                   \
-        fov_tile_run(t, t->panels > 1 ? side_by_side : one, finish);                                                               \
-    }                                                                                                                              \
-    const fov_tiles fov_tiles_##name = {                                                                                           \
-        .mr = 14, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .wide = true, .tile = name, __VA_ARGS__};
+    FOV_TILES_OF(name, 14, true, name##_wide, finish, __VA_ARGS__)
 #define FOV_TILES_12(name, multiply, finish, ...)                                                                                  \
     FOV_TILE_12(name, multiply, false)                                                                                             \
-    static void name(const fov_tile *t) {                                                                                          \
-        static void (*const one[])(const fov_tile *t) = {FOV_TILE_LIST_12(name)};                                                  \
-        fov_tile_run(t, one, finish);                                                                                              \
-    }                                                                                                                              \
-    const fov_tiles fov_tiles_##name = {.mr = 12, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = name, __VA_ARGS__};
+    FOV_TILES_OF(name, 12, false, name, finish, __VA_ARGS__)
 
 /* A tile and its epilogue. */
 static inline void fov_tile_run(const fov_tile *t, void (*const *rows)(const fov_tile *t), void (*finish)(const fov_tile *t)) {

@@ -32,8 +32,8 @@ for start in range(0, 0x110000, 128):
         blocks.append(block)
     index.append(blocks.index(block))
 assert len(blocks) <= 256
-print(f"""/* bpe_tables.c: made by src/token/gen/bpe_tables.py from Hugging Face tokenizers {tokenizers.__version__}; see bpe.h. */
-#include "token/bpe.h"
+print(f"""/* bpe_tables.c: made by src/token/gen/bpe_tables.py from Hugging Face tokenizers {tokenizers.__version__}; see bpe_words.h. */
+#include "token/bpe_words.h"
 
 /* clang-format off */
 const uint8_t fov_bpe_index[{len(index)}] = {{""")
