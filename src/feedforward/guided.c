@@ -10,7 +10,7 @@
 enum { P_LAMBDA, P_BETA };
 
 static const fov_param_info params[] = {
-    {"lambda", FOV_PARAM_FLOAT, 0, 1000, 0, .006, NULL, "price of a hidden unit: larger is cheaper and less exact; 0 is exact"},
+    {"lambda", FOV_PARAM_FLOAT, 0, 1000, 0, .008, NULL, "price of a hidden unit: larger is cheaper and less exact; 0 is exact"},
     {"beta", FOV_PARAM_FLOAT, 0, 4, 0, .5, NULL, "how much importance counts; 0: not at all"},
 };
 

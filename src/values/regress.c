@@ -20,7 +20,7 @@
 enum { P_LAMBDA };
 
 static const fov_param_info params[] = {
-    {"lambda", FOV_PARAM_FLOAT, 0, 1000, 0, .1, NULL, "price of a feature: larger is cheaper and less exact; 0 is exact"},
+    {"lambda", FOV_PARAM_FLOAT, 0, 1000, 0, .05, NULL, "price of a feature: larger is cheaper and less exact; 0 is exact"},
 };
 
 enum {

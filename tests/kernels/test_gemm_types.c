@@ -98,6 +98,37 @@ static void test_bf16(void **state) {
     }
 }
 
+/* GELU of the bias alone, to half the 2^-15 that two values below 1/4 in bf16 are apart (the hidden units are rounded next), and a
+ * few roundings of the argument. */
+static void test_gelu(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    enum { M = 4001, N = 3 };
+    static const float zeros[M];
+    static const fov_type types[] = {FOV_TYPE_BF16, FOV_TYPE_INT8};
+    FOR_TIERS(k) for (size_t t = 0; t < 2; t++) {
+        problem p = make(k, types[t], N, M, 1, zeros, NULL);
+        for (size_t j = 0; j < M; j++) p.bias.data[j] = (float)j / 250 - 8;
+        p.bias.data[7] = INFINITY;
+        p.bias.data[40] = -INFINITY;
+        p.bias.data[77] = NAN;
+        p.g.act = FOV_ACT_GELU;
+        p.g.residual = NULL;
+        fov_gemm_run(k, &p.g, 1, p.scratch.data);
+        for (size_t i = 0; i < N; i++) {
+            const float *y = p.g.y + i * M;
+            for (size_t j = 0; j < M; j++) {
+                const double v = (double)p.bias.data[j], exact = v * 0.5 * erfc(-v * 0.70710678118654752);
+                if (!isfinite(v)) continue;
+                if (!(fabs((double)y[j] - exact) <= 0x1p-16 + 3 * 0x1p-24 * fabs(v)))
+                    fail_msg("%s type %d: gelu of %g is %g, not %g", k->name, (int)types[t], v, (double)y[j], exact);
+            }
+            assert_true(y[7] == INFINITY && fabsf(y[40]) <= 0x1p-15f && isnan(y[77]));
+        }
+        release(&p);
+    }
+}
+
 /* Rounding itself: all upper halves with lower halves around the tie. */
 static void test_to_bf16(void **state) {
     (void)state;
@@ -342,11 +373,17 @@ static void test_packed_at(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_to_bf16),
-        cmocka_unit_test(test_int8_whole),    cmocka_unit_test(test_int8_wide),
-        cmocka_unit_test(test_int8_outliers), cmocka_unit_test(test_int8_real),
-        cmocka_unit_test(test_rows_alone),    cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_packed_at),     cmocka_unit_test(test_not_finite_weight),
+        cmocka_unit_test(test_bf16),
+        cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_to_bf16),
+        cmocka_unit_test(test_int8_whole),
+        cmocka_unit_test(test_int8_wide),
+        cmocka_unit_test(test_int8_outliers),
+        cmocka_unit_test(test_int8_real),
+        cmocka_unit_test(test_rows_alone),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_packed_at),
+        cmocka_unit_test(test_not_finite_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
