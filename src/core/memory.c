@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+/* From 32 MiB on malloc maps each block by itself, so that the advice goes with it. Smaller ones, of which short texts touch
+ * little, would cost a huge page for each part. */
 enum { HUGE_PAGE = 2 << 20, HUGE_LEAST = 32 << 20 };
 
 static void *libc_alloc(void *context, size_t bytes, size_t align) {
@@ -14,7 +16,7 @@ static void *libc_alloc(void *context, size_t bytes, size_t align) {
     if (bytes > SIZE_MAX - align) return NULL;
     bytes = (bytes + align - 1) / align * align;
     void *block = aligned_alloc(align, bytes);
-    if (block && align == HUGE_PAGE) madvise(block, bytes, MADV_HUGEPAGE);
+    if (block && align == HUGE_PAGE) (void)madvise(block, bytes, MADV_HUGEPAGE); /* a wish: small pages do too */
     return block;
 }
 

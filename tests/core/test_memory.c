@@ -60,6 +60,19 @@ static void test_alloc(void **state) {
     assert_int_equal(c.live, 0);
 }
 
+/* A block large enough for huge pages is whole ones, and as long as asked for. */
+static void test_large(void **state) {
+    (void)state;
+    const size_t bytes = ((size_t)32 << 20) + 1;
+    unsigned char *block = fov_alloc(NULL, bytes);
+    assert_non_null(block);
+    assert_int_equal((uintptr_t)block % ((size_t)2 << 20), 0);
+    block[0] = 1;
+    block[bytes - 1] = 2;
+    assert_int_equal(block[0] + block[bytes - 1], 3);
+    fov_release(NULL, block);
+}
+
 static void test_sizes(void **state) {
     (void)state;
     assert_true(fov_mul(3, 5) == 15 && fov_mul(0, SIZE_MAX) == 0 && fov_mul(SIZE_MAX, 1) == SIZE_MAX);
@@ -136,7 +149,8 @@ static void test_buffer(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alloc), cmocka_unit_test(test_sizes), cmocka_unit_test(test_arena),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_alloc),           cmocka_unit_test(test_large),
+                                       cmocka_unit_test(test_sizes),           cmocka_unit_test(test_arena),
                                        cmocka_unit_test(test_arena_saturates), cmocka_unit_test(test_buffer)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
