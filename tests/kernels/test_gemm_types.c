@@ -98,8 +98,8 @@ static void test_bf16(void **state) {
     }
 }
 
-/* GELU of the bias alone, to half the 2^-15 that two values below 1/4 in bf16 are apart (the hidden units are rounded next), and a
- * few roundings of the argument. */
+/* GELU of the bias alone: a few roundings of the argument, as in f32; from avx512 up the 8e-6 of a polynomial (avx512.h) besides,
+ * and near 0 its 2^-11 of the value. */
 static void test_gelu(void **state) {
     (void)state;
     const fov_kernels *k;
@@ -112,6 +112,7 @@ static void test_gelu(void **state) {
         p.bias.data[7] = INFINITY;
         p.bias.data[40] = -INFINITY;
         p.bias.data[77] = NAN;
+        for (int e = 0; e < 30; e++) p.bias.data[100 + e] = ldexpf(e % 2 ? 1.0f : -1.0f, -e);
         p.g.act = FOV_ACT_GELU;
         p.g.residual = NULL;
         fov_gemm_run(k, &p.g, 1, p.scratch.data);
@@ -120,10 +121,13 @@ static void test_gelu(void **state) {
             for (size_t j = 0; j < M; j++) {
                 const double v = (double)p.bias.data[j], exact = v * 0.5 * erfc(-v * 0.70710678118654752);
                 if (!isfinite(v)) continue;
-                if (!(fabs((double)y[j] - exact) <= 0x1p-16 + 3 * 0x1p-24 * fabs(v)))
+                const double own =
+                    fmin(8.0e-6, 0x1p-10 * fabs(v)) * (strncmp(k->name, "avx512", 6) == 0 || !strcmp(k->name, "amx"));
+                if (!(fabs((double)y[j] - exact) <= own + 3 * 0x1p-24 * fabs(v)))
                     fail_msg("%s type %d: gelu of %g is %g, not %g", k->name, (int)types[t], v, (double)y[j], exact);
             }
-            assert_true(y[7] == INFINITY && fabsf(y[40]) <= 0x1p-15f && isnan(y[77]));
+            assert_true(y[2000] == 0); /* of 0 */
+            assert_true(y[7] == INFINITY && fabsf(y[40]) <= 8.0e-6f && isnan(y[77]));
         }
         release(&p);
     }

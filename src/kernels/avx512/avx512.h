@@ -83,22 +83,23 @@ static inline __m512 fov_gelu16(__m512 x) {
     return _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x), tail);
 }
 
-/* The same to 1.4e-5, for results that bf16 or int8 rounds next: max(0, x) - t Phi(-t), minimax of degree 10 in |t| <= 4.5. */
+/* The same to 8e-6, and to 2^-11 of itself near 0, for hidden units that the next product rounds to bf16 or int8: max(0, x) - t
+ * Q(t), Q(t) = Phi(-t) minimax of degree 10, weighted by t + .02, in t = |x| <= 4.5. 16 operations for 38. */
 static inline __m512 fov_gelu16_coarse(__m512 x) {
     const __m512 t = _mm512_min_ps(_mm512_set1_ps(4.5f), _mm512_abs_ps(x));
-    const __m512 s = _mm512_fmsub_ps(t, _mm512_set1_ps(1 / 2.25f), _mm512_set1_ps(1.0f));
-    __m512 p = _mm512_set1_ps(-0x1.5cded6p-5f);
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(0x1.64e276p-6f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(0x1.693a10p-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-0x1.6917dep-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-0x1.a3a65ap-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(0x1.bd3756p-2f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-0x1.9faddap-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-0x1.2d7f7cp-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(0x1.f90570p-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-0x1.107704p-3f));
-    p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(0x1.c28356p-6f));
-    return _mm512_sub_ps(_mm512_max_ps(_mm512_setzero_ps(), x), p);
+    const __m512 s = _mm512_fmsub_ps(t, _mm512_set1_ps(2 / 4.5f), _mm512_set1_ps(1.0f));
+    __m512 q = _mm512_set1_ps(0x1.e1f48ep-9f);
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(-0x1.7e1bc0p-6f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(0x1.7b00aap-6f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(0x1.d2e18ep-5f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(-0x1.019558p-3f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(0x1.10685cp-5f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(0x1.3f5fdcp-3f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(-0x1.f71f20p-3f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(0x1.7287fcp-3f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(-0x1.246274p-4f));
+    q = _mm512_fmadd_ps(q, s, _mm512_set1_ps(0x1.907d1ep-7f));
+    return _mm512_fnmadd_ps(t, q, _mm512_max_ps(_mm512_setzero_ps(), x));
 }
 
 void fov_pack_t_avx512(const float *w, size_t ldw, size_t m, size_t k, float *packed);
