@@ -225,7 +225,7 @@ typedef struct fov_session_options {
     const char *values;    /* "exact", "mca:alpha=.2", ...; NULL: "exact" */
     const char *ffn;       /* "exact", ...; NULL: "exact" */
     size_t batch_tokens;   /* tokens in flight; 0: 4096. Never changes a result */
-    size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3 (for pairs 4), at most the limit */
+    size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3 (pairs 4, RoBERTa's 5), at most the limit */
     fov_pooling pooling;   /* for fov_embed; 0: the model's */
     int normalize;         /* for fov_embed: 1 yes, -1 no, 0: the model's */
     int all_rows;          /* 1: compute every row of the last layer even where the head does not read it */
@@ -264,7 +264,7 @@ typedef struct fov_profile_info {
     uint64_t texts, tokens; /* all */
     uint64_t held_texts, held_tokens;
     uint64_t max_length; /* tokens kept of one text */
-    uint64_t hash;       /* of what the profile was made from, and of its levels: another profile has another */
+    uint64_t hash;       /* of model, texts, max_length, format and levels: another profile has another */
 } fov_profile_info;
 /* 1, or 0 when the session's methods read none. */
 FOV_API int fov_session_profile(const fov_session *session, fov_profile_info *info);
@@ -356,12 +356,13 @@ FOV_API void fov_calibration_free(fov_calibration *calibration); /* NULL is allo
 /* Told of texts during fov_calibration_add, of fits during fov_calibration_write (which may take minutes). */
 FOV_API void fov_calibration_set_progress(fov_calibration *calibration, fov_progress progress, void *context);
 
-/* Add texts; may be called any number of times. After an error the calibration can only be freed. */
+/* Add texts; may be called any number of times. Blank texts are counted alone: a profile is the same without them. After an error
+ * the calibration can only be freed. */
 FOV_API fov_status fov_calibration_add(fov_calibration *calibration, const fov_text *texts, size_t count, fov_error *error);
 
 typedef struct fov_calibration_counts {
-    uint64_t texts, tokens, truncated_texts;
-    uint64_t tokens_needed; /* least tokens of a profile of this model, those of blank texts apart */
+    uint64_t texts, tokens, truncated_texts; /* all that were added */
+    uint64_t tokens_needed;                  /* least tokens of a profile of this model, those of blank texts apart */
 } fov_calibration_counts;
 FOV_API void fov_calibration_get_counts(const fov_calibration *calibration, fov_calibration_counts *counts);
 

@@ -12,8 +12,7 @@ struct fov_calibration {
     size_t fitted_rows;
     fov_sample *sample; /* of the inputs of the feed-forward layers */
     uint64_t texts, tokens, held_texts, held_tokens, hash;
-    uint64_t blank_texts, blank_tokens; /* of these, nothing but special tokens */
-    size_t specials[2];                 /* tokens of a blank text, of a blank pair */
+    uint64_t blank_texts, blank_tokens; /* apart from these: nothing but special tokens, in no sum */
     bool compact;
 };
 
@@ -42,14 +41,6 @@ static void observe(void *context, fov_seam seam, size_t layer, const fov_batch 
     fov_moments_add(c->held, layer, x, c->rows + c->fitted_rows, rows - c->fitted_rows);
 }
 
-static fov_status count_specials(fov_calibration *c, fov_error *error) {
-    static const fov_text blank[2] = {{.a = ""}, {.a = "", .b = ""}};
-    fov_status status = fov_session_tokenize(c->session, blank, 2, NULL, error);
-    const fov_text_span *spans = c->session->spans.block;
-    for (size_t i = 0; i < 2 && !status; i++) c->specials[i] = spans[i].count;
-    return status;
-}
-
 fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options, fov_calibration **calibration,
                                   fov_error *error) {
     static const fov_calibration_options defaults;
@@ -63,7 +54,6 @@ fov_status fov_calibration_create(const fov_model *model, const fov_calibration_
     const fov_session_options s = {
         .threads = o->threads, .max_length = o->max_length, .batch_tokens = o->batch_tokens, .all_rows = 1};
     fov_status status = fov_session_create(model, &s, &c->session, error);
-    if (!status) status = count_specials(c, error);
     if (!status) {
         const size_t layers = model->config.layers, width = model->config.width;
         const unsigned threads = c->session->settings.threads;
@@ -107,6 +97,21 @@ static void ignore(fov_session *session, const fov_batch *batch, const float *hi
     (void)out;
 }
 
+/* A blank text says nothing about the texts to come: its span is dropped. Returns how many are left. */
+static size_t drop_blank(fov_calibration *c, const fov_text *texts, size_t count) {
+    fov_text_span *spans = c->session->spans.block;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (spans[i].count > fov_tokenizer_around(c->session->model->tokenizer, texts[i].b != NULL)) {
+            spans[kept++] = spans[i];
+            continue;
+        }
+        c->blank_texts++;
+        c->blank_tokens += spans[i].count;
+    }
+    return kept;
+}
+
 fov_status fov_calibration_add(fov_calibration *c, const fov_text *texts, size_t count, fov_error *error) {
     float none[1];
     if (!c || (count && !texts))
@@ -116,41 +121,38 @@ fov_status fov_calibration_add(fov_calibration *c, const fov_text *texts, size_t
             return fov_fail(error, FOV_ERR_ARGUMENT, "fov_calibration_add", "text %zu is NULL but has a size", i);
     fov_status status = fov_session_tokenize(c->session, texts, count, NULL, error);
     const fov_emit emit = {FOV_ROWS_FIRST, 0, ignore};
-    if (!status) status = fov_session_run(c->session, count, &emit, none, error);
+    if (status) return status;
+    const size_t kept = drop_blank(c, texts, count);
+    status = fov_session_run(c->session, kept, &emit, none, error);
     if (status) return status;
     const fov_text_span *spans = c->session->spans.block;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < kept; i++) {
         const int32_t *ids = (const int32_t *)c->session->ids.block + spans[i].first;
         const uint64_t hash = fov_hash_ids(ids, spans[i].count);
         c->hash += fov_mix64(hash); /* a sum: whatever the order */
         c->tokens += spans[i].count;
-        if (spans[i].count == c->specials[texts[i].b != NULL]) {
-            c->blank_texts++;
-            c->blank_tokens += spans[i].count;
-        }
         if (fov_sample_held(hash)) {
             c->held_texts++;
             c->held_tokens += spans[i].count;
         }
     }
-    c->texts += count;
+    c->texts += kept;
     return FOV_OK;
 }
 
 void fov_calibration_get_counts(const fov_calibration *c, fov_calibration_counts *counts) {
-    *counts =
-        (fov_calibration_counts){c->texts, c->tokens, c->session->stats.truncated_texts, fov_profile_tokens(c->session->model)};
+    *counts = (fov_calibration_counts){c->texts + c->blank_texts, c->tokens + c->blank_tokens, c->session->stats.truncated_texts,
+                                       fov_profile_tokens(c->session->model)};
 }
 
-/* A blank text says nothing about the texts to come. */
 static fov_status check_enough(const fov_calibration *c, fov_error *error) {
     const char *name = c->session->model->name;
     const uint64_t needed = fov_profile_tokens(c->session->model);
-    const uint64_t texts = c->texts - c->blank_texts, tokens = c->tokens - c->blank_tokens;
+    const uint64_t texts = c->texts, tokens = c->tokens;
     if (tokens >= needed) return FOV_OK;
     if (!texts)
         return fov_fail(error, FOV_ERR_ARGUMENT, name, "no texts%s%.0llu%s: a profile of this model needs %llu tokens",
-                        c->texts ? ": all " : "", (unsigned long long)c->texts, c->texts ? " are blank" : "",
+                        c->blank_texts ? ": all " : "", (unsigned long long)c->blank_texts, c->blank_texts ? " are blank" : "",
                         (unsigned long long)needed);
     return fov_fail(
         error, FOV_ERR_ARGUMENT, name,

@@ -57,7 +57,8 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
     return FOV_OK;
 }
 
-/* The profile that is named, or the one beside the model where a method cannot do without. */
+/* The profile that is named, which must be good even where no method reads it; or the one beside the model where a method cannot do
+ * without. */
 static fov_status open_profile(fov_session *s, const fov_session_options *o, fov_error *error) {
     char path[FOV_MAX_PATH];
     const char *name = o->profile;
@@ -130,7 +131,7 @@ const char *fov_session_baseline(const fov_session *s) {
 }
 
 int fov_session_profile(const fov_session *s, fov_profile_info *info) {
-    if (!s->profile) return 0;
+    if (!s->profile || !(fov_values_needs_profile(&s->settings.values) || fov_ffn_needs_profile(&s->settings.ffn))) return 0;
     const fov_provenance *p = &s->profile->provenance;
     *info = (fov_profile_info){.texts = p->texts,
                                .tokens = p->tokens,

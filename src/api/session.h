@@ -20,7 +20,7 @@ struct fov_session {
 
     fov_token_scratch tokens;
     fov_buffer ids, types; /* of all texts of a call, in the order given */
-    fov_buffer spans;      /* text_span [count] */
+    fov_buffer spans;      /* fov_text_span [count] */
     fov_buffer order;      /* uint32 [count]: texts by length */
     fov_buffer batch;      /* one batch: ids, types, offsets, hashes, output */
     fov_buffer trace;      /* explain's arrays */
@@ -35,8 +35,8 @@ typedef struct fov_text_span {
 /* Tokenise all texts into session->ids/types/spans; info may be NULL. */
 fov_status fov_session_tokenize(fov_session *session, const fov_text *texts, size_t count, fov_text_info *info, fov_error *error);
 
-/* Batches of texts sorted by length: `emit` gets the hidden states of each batch. `first` [texts] is the input number of its texts.
- */
+/* Batches of texts sorted by length: `make` gets the hidden states of each and fills its out [texts of the batch][outputs], which
+ * goes to fov_session_run's `out` [count][outputs] in input order. */
 typedef struct fov_emit {
     fov_rows rows;
     size_t outputs; /* floats of output per text */

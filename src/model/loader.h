@@ -1,5 +1,4 @@
-/* loader.h: what weights.c (the walk over the names), loader.c (one tensor) and weights_pack.c (its values) share.
- */
+/* loader.h: what weights.c (the walk over the names), loader.c (one tensor) and weights_pack.c (its values) share. */
 #ifndef FOV_MODEL_LOADER_H
 #define FOV_MODEL_LOADER_H
 

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/file.h"
-#include "core/rng.h"
+#include "core/hash.h"
 #include "core/status.h"
 #include "core/threads.h"
 
@@ -44,10 +44,11 @@ static const void *find(reading *r, const char *name, fov_dtype dtype, size_t a,
     for (unsigned i = 0; same && i < t->dims; i++) same = t->shape[i] == shape[i];
     if (same && half) return widen(r, t);
     if (same && (uintptr_t)t->data % fov_dtype_size(dtype) == 0) return t->data;
-    r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
-                         same ? "tensor '%s' is not aligned: make the profile anew with 'foveate calibrate'"
-                              : "tensor '%s' has another type or shape than this model's: make the profile anew",
-                         name);
+    r->status =
+        fov_fail(r->error, FOV_ERR_FORMAT, r->path,
+                 same ? "tensor '%s' is not aligned: make the profile anew with 'foveate calibrate'"
+                      : "tensor '%s' has another type or shape than this model's: make the profile anew with 'foveate calibrate'",
+                 name);
     return NULL;
 }
 
@@ -68,14 +69,16 @@ static void check_provenance(reading *r, const struct fov_model *model) {
     if (!p) return;
     memcpy(&r->profile->provenance, p, sizeof r->profile->provenance);
     if (r->profile->provenance.format != 1) {
-        r->status = fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->path, "profile of format %llu: this version reads format 1",
+        r->status = fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->path,
+                             "profile of format %llu: this version reads format 1: make the profile anew with 'foveate calibrate'",
                              (unsigned long long)r->profile->provenance.format);
         return;
     }
     const uint64_t *held = fov_tensors_find(r->profile->tensors, "held") ? find(r, "held", FOV_U64, 2, 0, 0) : NULL;
     if (held) memcpy(r->profile->held_out, held, sizeof r->profile->held_out);
     if (held && (held[0] > r->profile->provenance.texts || held[1] > r->profile->provenance.tokens))
-        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "more texts are held out than there are");
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
+                             "more texts are held out than there are: make the profile anew with 'foveate calibrate'");
     const uint64_t hash = fov_model_hash(model);
     if (!r->status && hash != r->profile->provenance.model)
         r->status =
@@ -88,7 +91,9 @@ static void check_provenance(reading *r, const struct fov_model *model) {
 static void check_levels(reading *r, const uint32_t *levels, size_t count, size_t d) {
     bool good = levels[0] == 0;
     for (size_t l = 1; l < count; l++) good = good && levels[l] > levels[l - 1] && levels[l] < d;
-    if (!good) r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "levels do not ascend from 0 to below %zu", d);
+    if (!good)
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
+                             "levels do not ascend from 0 to below %zu: make the profile anew with 'foveate calibrate'", d);
 }
 
 /* Features of every head: below d, none twice. */
@@ -119,7 +124,10 @@ static void check_finite(reading *r, size_t layer, const float *x, size_t n) {
 static void check_sizes(reading *r, size_t layer, const float *x, size_t n) {
     check_finite(r, layer, x, n);
     for (size_t i = 0; !r->status && i < n; i++)
-        if (x[i] < 0) r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu holds a negative error or share", layer);
+        if (x[i] < 0)
+            r->status =
+                fov_fail(r->error, FOV_ERR_FORMAT, r->path,
+                         "layer %zu holds a negative error or share: make the profile anew with 'foveate calibrate'", layer);
 }
 
 static void read_layer(reading *r, const fov_config *c, size_t layer, const uint32_t *levels, size_t count) {
@@ -272,11 +280,13 @@ fov_status fov_profile_open_memory(const struct fov_model *model, const void *by
     return status;
 }
 
+/* Not of the values, which follow from these; a compact profile holds them in 16 bits. */
 uint64_t fov_profile_hash(const fov_profile *p) {
-    const uint64_t parts[] = {p->provenance.texts_hash, p->provenance.texts, p->provenance.tokens,
-                              p->provenance.max_length, p->layers[0].levels, p->ffn ? p->ffn[0].levels : 0};
-    uint64_t hash = p->provenance.model;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) hash = fov_mix64(hash ^ parts[i]);
+    const fov_value_profile *values = &p->layers[0];
+    const uint64_t half = p->widened != NULL;
+    uint64_t hash = fov_hash_bytes(half, &p->provenance, sizeof p->provenance);
+    hash = fov_hash_bytes(hash, values->level, values->levels * sizeof *values->level);
+    if (p->ffn) hash = fov_hash_bytes(hash, p->ffn[0].level, p->ffn[0].levels * sizeof *p->ffn[0].level);
     return hash;
 }
 

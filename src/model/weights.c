@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/hash.h"
+#include "core/rng.h"
 #include "core/status.h"
 #include "model/loader.h"
 #include "model/packed_form.h"

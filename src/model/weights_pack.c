@@ -2,7 +2,6 @@
 #include "model/weights_pack.h"
 
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "core/hash.h"

@@ -55,12 +55,16 @@ static void truncate_pair(size_t *a, size_t *b, size_t room) {
     *b = a_longer ? least : most;
 }
 
+size_t fov_tokenizer_around(const fov_tokenizer *tokenizer, bool pair) {
+    return 2 + (pair ? tokenizer->pair_seps : 0);
+}
+
 fov_status fov_tokenizer_encode(const fov_tokenizer *tokenizer, fov_token_scratch *scratch, const fov_allocator *allocator,
                                 const char *a, size_t a_size, const char *b, size_t b_size, size_t max_length,
                                 fov_encoding *encoding, fov_error *error) {
     if (!tokenizer || !scratch || !encoding || (!a && a_size))
         return fov_fail(error, FOV_ERR_ARGUMENT, "tokenizer", "an argument is NULL; give tokenizer, scratch and texts");
-    size_t between = b ? tokenizer->pair_seps : 0, around = 2 + between;
+    const size_t around = fov_tokenizer_around(tokenizer, b), between = around - 2;
     if (!b) b_size = 0;
     if (max_length < around + 1)
         return fov_fail(error, FOV_ERR_ARGUMENT, "max_length", "%zu ids are too few; give at least %zu", max_length, around + 1);

@@ -21,10 +21,13 @@ typedef struct fov_reader {
     fov_bpe_options options;
 } fov_reader;
 
+/* "`what` is `value`, but only `instead` is read": FOV_ERR_UNSUPPORTED, into r->error. */
 fov_status fov_reader_unsupported(const fov_reader *r, const char *what, const char *value, const char *instead);
+/* "`what` is missing or has the wrong type": FOV_ERR_FORMAT, into r->error. */
 fov_status fov_reader_malformed(const fov_reader *r, const char *what);
 /* A string without NUL; NULL otherwise. */
 const char *fov_reader_text(const json_t *value);
+/* object[name] as 0 or 1 into *out; malformed when it is absent or no boolean. */
 fov_status fov_reader_bool(const fov_reader *r, const json_t *object, const char *name, int *out);
 /* A number from 0 to FOV_MAX_IDS - 1; false otherwise. */
 bool fov_reader_id(const json_t *value, int32_t *id);

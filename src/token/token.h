@@ -45,6 +45,9 @@ typedef struct fov_token_scratch {
 } fov_token_scratch;
 void fov_token_scratch_free(fov_token_scratch *scratch, const fov_allocator *allocator);
 
+/* Special ids around one text, or around and between the texts of a pair. */
+size_t fov_tokenizer_around(const fov_tokenizer *tokenizer, bool pair);
+
 typedef struct fov_encoding {
     const int32_t *ids;   /* [count], owned by the scratch, valid until its next use */
     const uint8_t *types; /* [count] 0 or 1; of RoBERTa 0 */

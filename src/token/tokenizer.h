@@ -1,4 +1,5 @@
-/* tokenizer.h: inside a tokenizer. The vocabulary readers (vocab.c, json.c) fill it, encode.c uses it.
+/* tokenizer.h: inside a tokenizer. The vocabulary readers (vocab.c, bpe_vocab.c, json.c) fill it through pieces.c, encode.c uses
+ * it.
  *
  * Flow: text -> pieces between added tokens (added.c) -> words (normalize.c) -> ids (wordpiece.c) -> [CLS] ... [SEP] (encode.c).
  * Of byte-level BPE the middle is bpe_words.c and bpe.c.

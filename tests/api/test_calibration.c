@@ -429,6 +429,42 @@ static void test_blank(void **state) {
     fov_calibration_free(c);
 }
 
+/* Among other texts, wherever they stand, they change no byte: neither a sum nor a count. */
+static void test_blank_among(void **state) {
+    (void)state;
+    fov_calibration *c = NULL;
+    bytes out = {0};
+    fov_text mixed[2 * TEXTS];
+    for (size_t i = 0; i < TEXTS; i++) {
+        mixed[2 * i] = i % 2 ? text_of(" ") : texts[i];
+        mixed[2 * i + 1] = i % 2 ? texts[i] : (fov_text){.a = "", .b = i % 4 ? "" : NULL};
+    }
+    assert_ok(fov_calibration_create(model, NULL, &c, error));
+    assert_ok(fov_calibration_add(c, mixed, 2 * TEXTS, error));
+    assert_ok(fov_calibration_write(c, append, &out, error));
+    assert_int_equal(out.size, profile.size);
+    assert_memory_equal(out.data, profile.data, out.size);
+    free(out.data);
+    fov_calibration_free(c);
+}
+
+/* One token of each text is left; a pair has no room for one. */
+static void test_short(void **state) {
+    (void)state;
+    static const fov_text pair = {.a = "warm", .a_size = 4, .b = "film", .b_size = 4}, blank = {.a = ""};
+    fov_calibration *c = NULL;
+    fov_calibration_counts counts;
+    fov_error why;
+    assert_ok(fov_calibration_create(model, &(fov_calibration_options){.max_length = 3}, &c, error));
+    assert_ok(fov_calibration_add(c, texts, TEXTS, error));
+    assert_ok(fov_calibration_add(c, &blank, 1, error));
+    fov_calibration_get_counts(c, &counts);
+    assert_int_equal(counts.tokens, 3 * TEXTS + 2);
+    assert_int_equal(fov_calibration_add(c, &pair, 1, &why), FOV_ERR_ARGUMENT);
+    assert_non_null(strstr(why.message, "at least 4"));
+    fov_calibration_free(c);
+}
+
 static void test_too_few(void **state) {
     (void)state;
     fov_calibration *c = NULL;
@@ -470,6 +506,7 @@ int main(void) {
         cmocka_unit_test(test_refused_profiles), cmocka_unit_test(test_other_weights), cmocka_unit_test(test_too_few),
         cmocka_unit_test(test_feedforward),      cmocka_unit_test(test_compact),       cmocka_unit_test(test_shipped),
         cmocka_unit_test(test_progress),         cmocka_unit_test(test_cut_off),       cmocka_unit_test(test_blank),
+        cmocka_unit_test(test_blank_among),      cmocka_unit_test(test_short),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -142,8 +142,9 @@ static void test_certificates(void **state) {
     const fov_session_options options[] = {{.values = "regress", .ffn = "guided", .profile = path},
                                            {.values = "lowrank", .ffn = "narrow:m=320", .profile = path},
                                            {.values = "poisson", .profile = path},
-                                           {.values = "mca"}};
-    for (size_t i = 0; i < 4; i++) {
+                                           {.values = "mca"},
+                                           {.values = "mca", .profile = path}}; /* which it does not read */
+    for (size_t i = 0; i < 5; i++) {
         fov_session *s = NULL;
         fov_certificate c;
         fov_profile_info info;

@@ -37,4 +37,3 @@ json_file() {
     python3 -c 'import json, sys
 json.load(open(sys.argv[1]))' "$1" || wrong "$1 is not JSON"
 }
-

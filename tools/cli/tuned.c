@@ -1,5 +1,5 @@
 /* tuned.c: the tuned setting's file. It is read only for --tuned: what a model computes never depends on a file that was not asked
- * for. It belongs to the weights whose hash it names. */
+ * for. It belongs to the weights and to the profile whose hashes it names. */
 #include "tuned.h"
 #include "report.h"
 
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { TUNED_FORMAT = 1 };
+enum { TUNED_FORMAT = 2 };
 
 int path_beside(const char *model, const char *name, char *path, size_t size) {
     struct stat facts;
