@@ -264,7 +264,7 @@ typedef struct fov_profile_info {
     uint64_t texts, tokens; /* all */
     uint64_t held_texts, held_tokens;
     uint64_t max_length; /* tokens kept of one text */
-    uint64_t hash;       /* of model, texts, max_length, format and levels: another profile has another */
+    uint64_t hash;       /* of model, texts, max_length, levels, and whether it is compact: another profile has another */
 } fov_profile_info;
 /* 1, or 0 when the session's methods read none. */
 FOV_API int fov_session_profile(const fov_session *session, fov_profile_info *info);

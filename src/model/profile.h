@@ -41,7 +41,7 @@ fov_status fov_profile_open(const struct fov_model *model, const char *path, fov
 fov_status fov_profile_open_memory(const struct fov_model *model, const void *bytes, size_t size, const char *label,
                                    fov_profile **profile, fov_error *error);
 void fov_profile_close(fov_profile *profile); /* NULL is allowed */
-/* Of its provenance and levels. */
+/* Of its provenance, its levels, and whether it is compact. */
 uint64_t fov_profile_hash(const fov_profile *profile);
 
 /* Fit and write. Levels used for inputs of width d: ascending, from 0, below d. */
