@@ -9,6 +9,8 @@
 #include "core/status.h"
 #include "core/threads.h"
 
+#define MEND_ANEW ": make the profile anew with 'foveate calibrate'"
+
 typedef struct reading {
     fov_profile *profile;
     const char *path;
@@ -44,11 +46,9 @@ static const void *find(reading *r, const char *name, fov_dtype dtype, size_t a,
     for (unsigned i = 0; same && i < t->dims; i++) same = t->shape[i] == shape[i];
     if (same && half) return widen(r, t);
     if (same && (uintptr_t)t->data % fov_dtype_size(dtype) == 0) return t->data;
-    r->status =
-        fov_fail(r->error, FOV_ERR_FORMAT, r->path,
-                 same ? "tensor '%s' is not aligned: make the profile anew with 'foveate calibrate'"
-                      : "tensor '%s' has another type or shape than this model's: make the profile anew with 'foveate calibrate'",
-                 name);
+    r->status = fov_fail(
+        r->error, FOV_ERR_FORMAT, r->path,
+        same ? "tensor '%s' is not aligned" MEND_ANEW : "tensor '%s' has another type or shape than this model's" MEND_ANEW, name);
     return NULL;
 }
 
@@ -69,16 +69,15 @@ static void check_provenance(reading *r, const struct fov_model *model) {
     if (!p) return;
     memcpy(&r->profile->provenance, p, sizeof r->profile->provenance);
     if (r->profile->provenance.format != 1) {
-        r->status = fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->path,
-                             "profile of format %llu: this version reads format 1: make the profile anew with 'foveate calibrate'",
-                             (unsigned long long)r->profile->provenance.format);
+        r->status =
+            fov_fail(r->error, FOV_ERR_UNSUPPORTED, r->path, "profile of format %llu: this version reads format 1" MEND_ANEW,
+                     (unsigned long long)r->profile->provenance.format);
         return;
     }
     const uint64_t *held = fov_tensors_find(r->profile->tensors, "held") ? find(r, "held", FOV_U64, 2, 0, 0) : NULL;
     if (held) memcpy(r->profile->held_out, held, sizeof r->profile->held_out);
     if (held && (held[0] > r->profile->provenance.texts || held[1] > r->profile->provenance.tokens))
-        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
-                             "more texts are held out than there are: make the profile anew with 'foveate calibrate'");
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "more texts are held out than there are" MEND_ANEW);
     const uint64_t hash = fov_model_hash(model);
     if (!r->status && hash != r->profile->provenance.model)
         r->status =
@@ -91,9 +90,7 @@ static void check_provenance(reading *r, const struct fov_model *model) {
 static void check_levels(reading *r, const uint32_t *levels, size_t count, size_t d) {
     bool good = levels[0] == 0;
     for (size_t l = 1; l < count; l++) good = good && levels[l] > levels[l - 1] && levels[l] < d;
-    if (!good)
-        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path,
-                             "levels do not ascend from 0 to below %zu: make the profile anew with 'foveate calibrate'", d);
+    if (!good) r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "levels do not ascend from 0 to below %zu" MEND_ANEW, d);
 }
 
 /* Features of every head: below d, none twice. */
@@ -125,9 +122,7 @@ static void check_sizes(reading *r, size_t layer, const float *x, size_t n) {
     check_finite(r, layer, x, n);
     for (size_t i = 0; !r->status && i < n; i++)
         if (x[i] < 0)
-            r->status =
-                fov_fail(r->error, FOV_ERR_FORMAT, r->path,
-                         "layer %zu holds a negative error or share: make the profile anew with 'foveate calibrate'", layer);
+            r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "layer %zu holds a negative error or share" MEND_ANEW, layer);
 }
 
 static void read_layer(reading *r, const fov_config *c, size_t layer, const uint32_t *levels, size_t count) {

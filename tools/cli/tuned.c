@@ -17,9 +17,13 @@ int path_beside(const char *model, const char *name, char *path, size_t size) {
     return 0;
 }
 
+static void hash_text(uint64_t hash, char text[HASH_SIZE]) {
+    snprintf(text, HASH_SIZE, "%016" PRIx64, hash);
+}
+
 json_t *tuned_hash(uint64_t hash) {
-    char text[20];
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
+    char text[HASH_SIZE];
+    hash_text(hash, text);
     return json_string(text);
 }
 
@@ -32,7 +36,7 @@ json_t *tuned_pack(const tuned *t, const fov_model *model, const char *dtype) {
 void tuned_profile(tuned *t, const fov_session *session) {
     fov_profile_info info;
     t->profile[0] = '\0';
-    if (fov_session_profile(session, &info)) snprintf(t->profile, sizeof t->profile, "%016" PRIx64, info.hash);
+    if (fov_session_profile(session, &info)) hash_text(info.hash, t->profile);
 }
 
 int tuned_check_profile(const tuned *t, const fov_session *session) {

@@ -10,11 +10,13 @@
 
 #define TUNED_NAME "foveate-tuned.json"
 
+enum { HASH_SIZE = 17 }; /* of the text of a hash */
+
 typedef struct tuned {
     bool used;
     char attention[SETTING_SIZE]; /* "": the checkpoint's own */
     char values[SETTING_SIZE], ffn[SETTING_SIZE];
-    char profile[20]; /* hash of the calibration it was tuned with; "": it reads none */
+    char profile[HASH_SIZE]; /* hash of the calibration it was tuned with; "": it reads none */
 } tuned;
 
 /* DIR/name; of a packed file in the folder that it lies in. 0 or an exit code. */
