@@ -107,11 +107,11 @@ static inline size_t least(size_t a, size_t b) {
 }
 
 /* The products of a tile, and between them, a few rows a step, the epilogue of the tile before: the vector units would idle beside
- * the tile unit, and the tile unit while they work. */
+ * the tile unit, and the tile unit while they work. Lines of Y are asked for in int8 alone: in bf16 that costs 4 to 12 %. */
 __attribute__((always_inline)) static inline void run_tile(const fov_finish_kind kind, const fov_tile *t) {
-    const bool lower = t->rows > TILE_ROWS;
+    const bool lower = t->rows > TILE_ROWS, int8 = kind != FOV_FINISH_BF16;
     const size_t steps = t->k / TILE_WORDS, whole = steps * TILE_WORDS, rest = t->before ? t->before->rows : 0;
-    const size_t share = steps ? (rest + steps - 1) / steps : 0, ask = steps && t->last ? (t->rows + steps - 1) / steps : 0;
+    const size_t share = steps ? (rest + steps - 1) / steps : 0, ask = int8 && steps && t->last ? (t->rows + steps - 1) / steps : 0;
     size_t done = 0;
     const float *a = t->a, *b = t->b;
     if (t->rows < ROWS) configure(t->rows);
