@@ -103,7 +103,8 @@ enum {
     FOV_METHOD_HAS_IMPORTANCE = 4,   /* is a softmax-family attention */
     FOV_METHOD_HAS_BACKWARD = 8,
     FOV_METHOD_RANDOM = 16, /* draws; reproducible from the seed */
-    FOV_METHOD_CAUSAL = 32  /* can keep a query from the keys after it */
+    FOV_METHOD_CAUSAL = 32, /* can keep a query from the keys after it */
+    FOV_METHOD_MODEL = 64   /* makes projections of a model anew: not for raw buffers */
 };
 
 typedef struct fov_method_info {

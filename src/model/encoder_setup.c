@@ -41,7 +41,7 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->q = fov_arena_take(arena, rows, sizeof(float));
     e->k = fov_arena_take(arena, rows, sizeof(float));
     e->v = fov_arena_take(arena, rows, sizeof(float));
-    e->y = e->count_all_rows ? fov_arena_take(arena, rows, sizeof(float)) : e->q;
+    e->y = e->count_all_rows || e->attention->bind ? fov_arena_take(arena, rows, sizeof(float)) : e->q;
     e->row_offsets = fov_arena_take(arena, e->max_texts + 1, sizeof(size_t));
     e->row_starts = fov_arena_take(arena, e->max_texts + 1, sizeof(size_t));
     e->starts = fov_arena_take(arena, e->max_texts, sizeof(size_t));
@@ -60,6 +60,10 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
 }
 
 static fov_status check_methods(const fov_encoder *e, fov_error *error) {
+    if (e->attention->bind && fov_attention_row_of(&e->baseline) != &fov_attention_dense)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->attention->info.name,
+                        "'%s' stands in the place of 'dense' attention, but that of this checkpoint is '%s'",
+                        e->attention->info.name, e->baseline.info->name);
     if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
         return fov_fail(
             error, FOV_ERR_UNSUPPORTED, e->values->info.name,
@@ -84,7 +88,23 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
     return FOV_OK;
 }
 
+static fov_status bind_attention(fov_encoder *e, size_t l, fov_error *error) {
+    const fov_config *c = &e->model->config;
+    const fov_layer *layer = &e->model->layers[l];
+    e->projections[l] = (fov_attention_projections){layer->q, layer->k, c->heads, c->width / c->heads};
+    if (!e->attention->bind) return FOV_OK;
+    const fov_attention_profile *profile = e->s.profile && e->s.profile->attention ? &e->s.profile->attention[l] : NULL;
+    const fov_status status =
+        e->attention->bind(&e->s.attention, &e->projections[l], profile, &e->model->allocator, &e->bound_attention[l], error);
+    if (e->bound_attention[l]) e->projections[l] = *e->bound_attention[l];
+    return status;
+}
+
 static fov_status bind_layers(fov_encoder *e, fov_error *error) {
+    for (size_t l = 0; l < e->model->config.layers; l++) {
+        const fov_status status = bind_attention(e, l, error);
+        if (status) return status;
+    }
     for (size_t l = 0; l < e->model->config.layers && e->values->bind; l++) {
         fov_value_weights w = fov_encoder_value_weights(e, l);
         w.profile = e->s.profile ? &e->s.profile->layers[l] : NULL;
@@ -127,9 +147,11 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     if (status) goto end;
     e->bound = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound));
     e->bound_ffn = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound_ffn));
+    e->bound_attention = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound_attention));
+    e->projections = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->projections));
     e->block = fov_alloc(allocator, bytes);
     status = FOV_ERR_MEMORY;
-    if (!e->bound || !e->bound_ffn || !e->block) goto end;
+    if (!e->bound || !e->bound_ffn || !e->bound_attention || !e->projections || !e->block) goto end;
     arena = (fov_arena){e->block, 0, bytes, false};
     carve(e, &arena);
     status = bind_layers(e, error);
@@ -149,6 +171,9 @@ void fov_encoder_free(fov_encoder *e) {
     const fov_allocator *allocator = &e->model->allocator;
     for (size_t l = 0; e->bound && l < e->model->config.layers; l++) fov_release(allocator, e->bound[l]);
     for (size_t l = 0; e->bound_ffn && l < e->model->config.layers; l++) fov_release(allocator, e->bound_ffn[l]);
+    for (size_t l = 0; e->bound_attention && l < e->model->config.layers; l++) fov_release(allocator, e->bound_attention[l]);
+    fov_release(allocator, e->projections);
+    fov_release(allocator, e->bound_attention);
     fov_release(allocator, e->bound);
     fov_release(allocator, e->bound_ffn);
     fov_release(allocator, e->block);
