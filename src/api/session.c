@@ -106,6 +106,7 @@ fov_status fov_session_create(const fov_model *model, const fov_session_options 
     const fov_session_options *o = options ? options : &defaults;
     fov_status status = check_options(s, o, error);
     if (!status) status = parse_methods(s, o, error);
+    if (!status) status = fov_encoder_check_attention(model, &s->settings.attention, error);
     if (!status) status = open_profile(s, o, error);
     if (!status) status = fov_encoder_create(model, &s->settings, &s->encoder, error);
     if (status) {

@@ -6,13 +6,15 @@
 #include "model/encoder_state.h"
 
 /* The checkpoint's own attention in its exact form; dense where the checkpoint names a method that is not here. */
-void fov_encoder_set_baseline(fov_encoder *e) {
+fov_setting fov_encoder_baseline_of(const struct fov_model *model) {
+    fov_setting baseline;
     size_t count;
     const fov_method_info *const *infos = fov_attention_infos(&count);
-    if (fov_setting_parse(&e->baseline, infos, count, e->model->attention, NULL))
-        (void)fov_setting_parse(&e->baseline, infos, count, "dense", NULL);
-    const fov_attention_row *row = fov_attention_row_of(&e->baseline);
-    if (row->exact_form) row->exact_form(&e->baseline);
+    if (fov_setting_parse(&baseline, infos, count, model->attention, NULL))
+        (void)fov_setting_parse(&baseline, infos, count, "dense", NULL);
+    const fov_attention_row *row = fov_attention_row_of(&baseline);
+    if (row->exact_form) row->exact_form(&baseline);
+    return baseline;
 }
 
 /* A method's cost is that of scores and of products with values, half and half where these are as wide as keys. */

@@ -59,11 +59,15 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     return arena->used;
 }
 
+fov_status fov_encoder_check_attention(const struct fov_model *model, const fov_setting *attention, fov_error *error) {
+    const fov_setting baseline = fov_encoder_baseline_of(model);
+    if (!fov_attention_row_of(attention)->bind || fov_attention_row_of(&baseline) == &fov_attention_dense) return FOV_OK;
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, attention->info->name,
+                    "'%s' stands in the place of 'dense' attention, but this checkpoint's is '%s'", attention->info->name,
+                    baseline.info->name);
+}
+
 static fov_status check_methods(const fov_encoder *e, fov_error *error) {
-    if (e->attention->bind && fov_attention_row_of(&e->baseline) != &fov_attention_dense)
-        return fov_fail(error, FOV_ERR_UNSUPPORTED, e->attention->info.name,
-                        "'%s' stands in the place of 'dense' attention, but that of this checkpoint is '%s'",
-                        e->attention->info.name, e->baseline.info->name);
     if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
         return fov_fail(
             error, FOV_ERR_UNSUPPORTED, e->values->info.name,
@@ -131,7 +135,7 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->attention = fov_attention_row_of(&settings->attention);
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
-    fov_encoder_set_baseline(e);
+    e->baseline = fov_encoder_baseline_of(model);
     e->importance = settings->trace || guided(e) || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
     e->energy = guided(e) || e->values->needs_energy;
     e->padded = 128;
@@ -141,7 +145,8 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
             e->padded = settings->values.values[i];
         }
     e->max_texts = e->s.batch_tokens / 2 + 1; /* a text has at least [CLS] and [SEP] */
-    fov_status status = check_methods(e, error);
+    fov_status status = fov_encoder_check_attention(model, &settings->attention, error);
+    if (!status) status = check_methods(e, error);
     fov_arena arena = {0};
     size_t bytes = carve(e, &arena);
     if (status) goto end;

@@ -43,7 +43,7 @@ fov_status fov_encoder_embed(const fov_encoder *encoder, const fov_batch *batch,
  * local: of what the layer adds alone), and of the exact path. */
 double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *problem, const size_t *q_rows,
                                   const size_t *y_rows, bool local);
-void fov_encoder_set_baseline(fov_encoder *encoder);
+fov_setting fov_encoder_baseline_of(const struct fov_model *model);
 void fov_encoder_add_exact_cost(const fov_encoder *encoder, const fov_batch *batch, fov_stats *stats);
 
 #endif
