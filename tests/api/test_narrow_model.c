@@ -1,5 +1,5 @@
-/* test_narrow_model.c: narrow attention through the public calls: its certificates against scores token by token, exact where nothing is
- * left out, the same bits in any batch, with every other method, its multiply-adds, and what is refused. */
+/* test_narrow_model.c: narrow attention through the public calls: its certificates against scores token by token, exact where
+ * nothing is left out, the same bits in any batch, with every other method, its multiply-adds, and what is refused. */
 #include "support/calibrated.h"
 
 #include "model/encoder.h"
