@@ -30,6 +30,7 @@ typedef struct block {
     size_t row, rows, tiles;
     bool packed;      /* X is */
     fov_quant *quant; /* [rows] */
+    fov_tile *before; /* whose epilogue is still to do; rows = 0: none */
 } block;
 
 static void prefetch_row(const float *x, size_t k) {
@@ -44,25 +45,53 @@ static const float *gather_values(const fov_gemm *g, size_t row, size_t first, s
     return buffer;
 }
 
-/* Words [k0, k0 + k) of the block's rows of X into a. X comes from far away: rows are asked for ahead of their copy. */
-static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
+/* Words [k0, k0 + k) of a row of the block into a. */
+static void pack_row(const block *b, size_t i, size_t k0, size_t k, float *a) {
     const fov_gemm *g = b->gemm;
     const size_t first = k0 << g->type, values = least(k << g->type, g->k - first);
+    float gathered[2 * FOV_GEMM_KC], *to = a + i * FOV_TILE_STRIDE;
+    if (g->x_columns && !b->ops->pack) {
+        gather_values(g, b->row + i, first, values, to);
+        return;
+    }
+    const float *x = g->x_columns ? gather_values(g, b->row + i, first, values, gathered) : x_row(g, b->row + i) + first;
+    if (b->ops->pack)
+        b->ops->pack(x, values, &b->quant[i], to);
+    else
+        memcpy(to, x, k * sizeof *a);
+    if (b->ops->measure) fov_quant_put_wide(&b->quant[i], k0, k, to);
+}
+
+/* X comes from far away: rows are asked for ahead of their copy. */
+static void prefetch_ahead(const block *b, size_t i, size_t first, size_t values) {
+    const fov_gemm *g = b->gemm;
+    if (i + ROWS_AHEAD >= b->rows) return;
+    if (g->x_columns)
+        prefetch_row(x_row(g, b->row + i + ROWS_AHEAD), g->ldx);
+    else
+        prefetch_row(x_row(g, b->row + i + ROWS_AHEAD) + first, values);
+}
+
+/* Words [k0, k0 + k) of the block's rows. */
+static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
+    const size_t type = b->gemm->type;
     for (size_t i = 0; i < b->rows; i++) {
-        float gathered[2 * FOV_GEMM_KC], *to = a + i * FOV_TILE_STRIDE;
-        const bool ahead = i + ROWS_AHEAD < b->rows;
-        if (ahead && g->x_columns) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD), g->ldx);
-        if (ahead && !g->x_columns) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD) + first, values);
-        if (g->x_columns && !b->ops->pack) {
-            gather_values(g, b->row + i, first, values, to);
-            continue;
-        }
-        const float *x = g->x_columns ? gather_values(g, b->row + i, first, values, gathered) : x_row(g, b->row + i) + first;
-        if (b->ops->pack)
-            b->ops->pack(x, values, &b->quant[i], to);
-        else
-            memcpy(to, x, k * sizeof *a);
-        if (b->ops->measure) fov_quant_put_wide(&b->quant[i], k0, k, to);
+        prefetch_ahead(b, i, k0 << type, least(k << type, b->gemm->k - (k0 << type)));
+        pack_row(b, i, k0, k, a);
+    }
+}
+
+static void measure_row(const block *b, size_t i) {
+    if (b->ops->measure) b->ops->measure(x_row(b->gemm, b->row + i), b->gemm->k, &b->quant[i]);
+}
+
+/* All of K, the blocks of K `step` apart: a row is measured and packed while it is in L1. */
+static void pack_whole(const block *b, size_t step, float *a) {
+    for (size_t i = 0; i < b->rows; i++) {
+        prefetch_ahead(b, i, 0, b->gemm->k);
+        measure_row(b, i);
+        for (size_t k0 = 0; k0 < b->words; k0 += FOV_GEMM_KC)
+            pack_row(b, i, k0, least(b->words - k0, FOV_GEMM_KC), a + k0 / FOV_GEMM_KC * step);
     }
 }
 
@@ -73,6 +102,7 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k
     if (b->in_place) tile.columns = g->x_columns + k0;
     tile.b_step = b->words * FOV_PANEL;
     tile.sum_step = b->rows * FOV_PANEL;
+    const bool whole = tile.first && tile.last; /* then the sums are done with before the next tile's: one place, in L1 */
     for (size_t t = 0; t < b->tiles; t++) {
         const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
         const size_t end = b->ops->full ? begin + b->ops->mr : (t + 1) * b->rows / b->tiles;
@@ -80,16 +110,20 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k
         tile.a = a + begin * FOV_TILE_STRIDE;
         tile.quant = b->quant + begin;
         tile.row = b->row + begin;
+        tile.cold = t == 0;
         const size_t wide = b->ops->wide && !b->in_place ? fov_tile_panels(b->ops->mr, tile.rows) : 1;
         for (size_t p = p0; p < p1; p += tile.panels) {
             tile.panels = p1 - p >= wide ? wide : 1;
             tile.panel = p;
             tile.b = g->w + (p * b->words + k0) * FOV_PANEL;
-            tile.sum = sums + ((p - p0) * b->rows + begin) * FOV_PANEL;
+            tile.sum = whole ? sums : sums + ((p - p0) * b->rows + begin) * FOV_PANEL;
+            tile.before = b->before->rows ? b->before : NULL;
             if (b->in_place)
                 b->ops->columns(&tile);
             else
                 b->ops->tile(&tile);
+            b->before->rows = 0;
+            if (b->ops->finish && tile.last) *b->before = tile;
         }
     }
 }
@@ -104,8 +138,7 @@ static void run_block(const block *b, size_t p0, size_t p1, size_t k0, const flo
 /* X packed once with all of K, or read in place. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const size_t step = b->rows * FOV_TILE_STRIDE;
-    for (size_t k0 = 0, i = 0; k0 < b->words && !b->packed; k0 += FOV_GEMM_KC, i++)
-        pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a + i * step);
+    if (!b->packed) pack_whole(b, step, a);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
             run_block(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
@@ -113,6 +146,7 @@ static void run_whole(const block *b, size_t panel_begin, size_t panel_end, floa
 
 /* X packed per block of K, for a group of panels whose sums stay in scratch. */
 static void run_groups(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
+    for (size_t i = 0; i < b->rows; i++) measure_row(b, i);
     const size_t group = FOV_TILE_SUMS / b->rows;
     for (size_t p0 = panel_begin; p0 < panel_end; p0 += group) {
         const size_t p1 = least(p0 + group, panel_end);
@@ -121,14 +155,6 @@ static void run_groups(const block *b, size_t panel_begin, size_t panel_end, flo
             for (size_t p = p0; p < p1; p += PANELS)
                 run_block(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
         }
-    }
-}
-
-static void measure_rows(const block *b) {
-    const fov_gemm *g = b->gemm;
-    for (size_t i = 0; i < b->rows; i++) {
-        if (i + ROWS_AHEAD < b->rows) prefetch_row(x_row(g, b->row + i + ROWS_AHEAD), g->k);
-        b->ops->measure(x_row(g, b->row + i), g->k, &b->quant[i]);
     }
 }
 
@@ -143,15 +169,17 @@ bool fov_gemm_block_run(const fov_tiles *ops, const fov_gemm *gemm, size_t row_b
     size_t most = in_place ? ops->rows : fov_block_rows(ops->rows, ops->mr, words);
     const bool whole = in_place || most >= n || most >= FOV_GEMM_ROWS / 10 * 9;
     if (!whole) most = n * (panel_end - panel_begin) > FOV_TILE_SUMS ? FOV_GEMM_ROWS / 2 : FOV_GEMM_ROWS;
+    fov_tile before = {.rows = 0};
     if (ops->begin) ops->begin();
     for (size_t row = row_begin; row < row_end; row += most) {
         const size_t rows = least(row_end - row, most);
-        const block b = {gemm, ops, in_place, words, row, rows, (rows + ops->mr - 1) / ops->mr, in_place || packed, quant};
-        if (ops->measure && !packed) measure_rows(&b);
+        const block b = {gemm, ops, in_place, words, row, rows, (rows + ops->mr - 1) / ops->mr, in_place || packed, quant, &before};
         if (whole)
             run_whole(&b, panel_begin, panel_end, a, sums);
         else
             run_groups(&b, panel_begin, panel_end, a, sums);
+        if (before.rows) ops->finish(&before);
+        before.rows = 0;
     }
     if (ops->end) ops->end();
     return whole && !in_place && most >= n;

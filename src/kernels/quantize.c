@@ -14,13 +14,15 @@ static size_t wide_most(size_t k) {
     return most < FOV_WIDE ? most : FOV_WIDE;
 }
 
-/* From the range without the wide values and the largest magnitude. */
-static fov_quant quant_of(float low, float high, float most) {
+/* From the range without the wide values and the largest magnitude; none is wide yet. */
+static void set_range(fov_quant *quant, float low, float high, float most) {
     /* halves: high - low may overflow; u fits in 15 bits and a sign */
     const float half = high * 0.5f - low * 0.5f, least = most / 240, scale = (half > least ? half : least) / 127.5f;
-    if (!(scale > 0x1p-120f)) return (fov_quant){0}; /* nothing that f32 can tell from 0 */
-    const float inverse = 1 / scale;
-    return (fov_quant){.scale = scale, .inverse = inverse, .zero = (int32_t)rintf(-low * inverse)};
+    const bool flat = !(scale > 0x1p-120f); /* nothing that f32 can tell from 0 */
+    quant->below = quant->wide = 0;
+    quant->scale = flat ? 0 : scale;
+    quant->inverse = flat ? 0 : 1 / scale;
+    quant->zero = (int32_t)lrintf(-low * quant->inverse);
 }
 
 /* The first `first` of n in descending order of magnitude, by selection. */
@@ -59,10 +61,8 @@ static size_t find_wide(const fov_row_scan *scan, const float *x, size_t k, size
     return wide;
 }
 
-/* Note a value whose u is beyond a byte on this side: below or above. */
-static void add_wide(fov_quant *quant, float x, uint32_t k, int side) {
-    const int32_t u = (int32_t)rintf(x * quant->inverse) + quant->zero;
-    if (side < 0 ? u >= 0 : u <= 255) return;
+/* Note a value whose u is beyond a byte. */
+static void add_wide(fov_quant *quant, int32_t u, uint32_t k) {
     const int32_t byte = u & 255, more = u - byte;
     const uint32_t high = (uint32_t)(more < 0 ? -more : more) / 256;
     quant->more[quant->wide++] = (fov_wide){.k = k,
@@ -83,11 +83,14 @@ void fov_quant_measure(const fov_row_scan *scan, const float *x, size_t k, fov_q
     for (size_t i = 0; i < FOV_LANES; i++) top = lanes[i] > top ? lanes[i] : top;
     const size_t wide = find_wide(scan, x, k, wide_most(k), lanes, seen);
     scan->range(x, k, wide ? fabsf(x[seen[wide - 1]]) : INFINITY, &low, &high);
-    *quant = quant_of(low, high, top);
-    for (int side = -1; side <= 1; side += 2) {
-        for (size_t i = 0; i < wide; i++) add_wide(quant, x[seen[i]], seen[i], side);
-        if (side < 0) quant->below = quant->wide;
-    }
+    set_range(quant, low, high, top);
+    int32_t u[FOV_WIDE];
+    for (size_t i = 0; i < wide; i++) u[i] = (int32_t)lrintf(x[seen[i]] * quant->inverse) + quant->zero;
+    for (size_t i = 0; i < wide; i++)
+        if (u[i] < 0) add_wide(quant, u[i], seen[i]);
+    quant->below = quant->wide;
+    for (size_t i = 0; i < wide; i++)
+        if (u[i] > 255) add_wide(quant, u[i], seen[i]);
 }
 
 void fov_quant_put_wide(const fov_quant *quant, size_t first, size_t count, float *words) {

@@ -46,9 +46,11 @@ typedef struct fov_tile {
     const fov_quant *quant;  /* [rows] of int8 */
     bool first, last;        /* block of K */
     const fov_gemm *gemm;
-    size_t row, panel;       /* of the tile in the gemm, for the epilogue */
-    size_t panels;           /* side by side: 1, or what fov_tile_panels says */
-    size_t b_step, sum_step; /* floats from one of them to the next */
+    size_t row, panel;             /* of the tile in the gemm, for the epilogue */
+    size_t panels;                 /* side by side: 1, or what fov_tile_panels says */
+    size_t b_step, sum_step;       /* floats from one of them to the next */
+    bool cold;                     /* the first rows of the block to meet these words of W */
+    const struct fov_tile *before; /* where the tier has `finish`: the tile whose epilogue is still to do, or NULL */
 } fov_tile;
 
 /* Rows that are packed at a time, all of K: what scratch holds, at most `rows`; whole register tiles where there is a choice. */
@@ -66,6 +68,8 @@ typedef struct fov_tiles {
     bool wide;                         /* the tile takes several panels where it has few rows */
     void (*begin)(void), (*end)(void); /* around the tiles of a block; or NULL */
     void (*tile)(const fov_tile *tile);
+    /* NULL: `tile` ends with its epilogue. Else it runs that of tile->before beside its own products, and this one the last. */
+    void (*finish)(const fov_tile *tile);
     void (*measure)(const float *x, size_t k, fov_quant *quant); /* of a row of X, before it is packed; or NULL */
     /* k values of a row into words, padded with zeros; NULL: f32, copied. */
     void (*pack)(const float *x, size_t k, const fov_quant *quant, float *words);

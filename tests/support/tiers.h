@@ -1,4 +1,5 @@
-/* tiers.h: the instruction tiers that a test goes through: all of this build that run here, or the one that FOV_CPU names. */
+/* tiers.h: the instruction tiers that a test goes through: all of this build that run here, or the one that FOV_CPU names; or
+ * FOV_TEST_TIER alone, where a test brings its own (NULL: it cannot run here). */
 #ifndef FOV_TESTS_SUPPORT_TIERS_H
 #define FOV_TESTS_SUPPORT_TIERS_H
 
@@ -16,6 +17,9 @@ enum { MOST_TIERS = 8 };
 
 /* The i-th of them, or NULL past the last. */
 static inline const fov_kernels *tier_number(size_t i) {
+#ifdef FOV_TEST_TIER
+    return i ? NULL : FOV_TEST_TIER;
+#else
     const char *only = getenv("FOV_CPU");
     if (only && *only) {
         const fov_kernels *kernels = fov_kernels_get(NULL);
@@ -27,6 +31,7 @@ static inline const fov_kernels *tier_number(size_t i) {
         if (kernels && i-- == 0) return kernels;
     }
     return NULL;
+#endif
 }
 
 #define FOR_EACH_TIER(kernels)                                                                                                     \

@@ -57,8 +57,10 @@ __attribute__((always_inline)) static inline void fov_add_wide(const fov_finish_
     }
 }
 
-/* Bias, activation and residual of finished sums; of int8 s_i scale[j] (sum - z_i w_sum[j]) before. */
-__attribute__((always_inline)) static inline void fov_finish(const fov_finish_kind kind, const fov_tile *t) {
+/* Bias, activation and residual of the finished sums of rows [begin, end) of a tile; of int8 s_i scale[j] (sum - z_i w_sum[j])
+ * before. */
+__attribute__((always_inline)) static inline void fov_finish_rows(const fov_finish_kind kind, const fov_tile *t, size_t begin,
+                                                                  size_t end) {
     const bool int8 = kind == FOV_FINISH_INT8 || kind == FOV_FINISH_INT8_VNNI;
     const fov_gemm *g = t->gemm;
     const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
@@ -76,7 +78,7 @@ __attribute__((always_inline)) static inline void fov_finish(const fov_finish_ki
         w_sum0 = _mm512_maskz_loadu_epi32(low, g->w_sum + j);
         w_sum1 = _mm512_maskz_loadu_epi32(high, g->w_sum + j + 16);
     }
-    for (size_t i = 0; i < t->rows; i++) {
+    for (size_t i = begin; i < end; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
         const float *sum = t->sum + i * FOV_PANEL;
         float *y = g->y + to * g->ldy + j;
@@ -100,6 +102,10 @@ __attribute__((always_inline)) static inline void fov_finish(const fov_finish_ki
         fov_store16(y, columns, v0);
         if (high) fov_store16(y + 16, columns - 16, v1);
     }
+}
+
+__attribute__((always_inline)) static inline void fov_finish(const fov_finish_kind kind, const fov_tile *t) {
+    fov_finish_rows(kind, t, 0, t->rows);
 }
 
 #endif

@@ -65,41 +65,73 @@ void fov_pack_n_bf16_avx512(const float *w, size_t ldw, size_t k, size_t m, floa
     }
 }
 
+/* The passes over a row go four vectors at a time, in chains of their own: one chain would wait for its max, 4 cycles a vector. */
+enum { CHAINS = 4, STRIDE = 16 * CHAINS };
+
+/* Magnitudes in the order of their bits, where infinities and NaN come last. */
 static bool lanes_int8(const float *x, size_t k, float lanes[FOV_LANES]) {
-    __m512 most = _mm512_setzero_ps(), finite = most;
-    for (size_t i = 0; i < k; i += 16) {
-        const __m512 v = fov_load16(x + i, k - i);
-        most = _mm512_max_ps(_mm512_abs_ps(v), most);
-        finite = _mm512_fmadd_ps(v, _mm512_setzero_ps(), finite); /* NaN where v is not finite */
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff), infinity = _mm512_set1_epi32(0x7f800000);
+    __m512i most[CHAINS] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    size_t i = 0;
+    for (; i + STRIDE <= k; i += STRIDE) {
+        FOV_UNROLL
+        for (size_t c = 0; c < CHAINS; c++)
+            most[c] = _mm512_max_epi32(most[c], _mm512_and_si512(_mm512_loadu_si512(x + i + 16 * c), magnitude));
     }
-    _mm512_storeu_ps(lanes, most);
-    return !_mm512_cmp_ps_mask(finite, finite, _CMP_UNORD_Q);
+    for (; i < k; i += 16)
+        most[0] = _mm512_max_epi32(most[0], _mm512_and_si512(_mm512_castps_si512(fov_load16(x + i, k - i)), magnitude));
+    most[0] = _mm512_max_epi32(_mm512_max_epi32(most[0], most[1]), _mm512_max_epi32(most[2], most[3]));
+    _mm512_storeu_si512(lanes, most[0]);
+    return !_mm512_cmpge_epi32_mask(most[0], infinity);
+}
+
+static inline __mmask16 not_below(__m512 v, __m512 bound) {
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), bound, _CMP_GE_OQ);
+}
+
+static inline size_t note_seen(uint32_t *seen, size_t count, __mmask16 found, size_t first) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i columns = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)first));
+    _mm512_storeu_si512(seen + count, _mm512_maskz_compress_epi32(found, columns));
+    return count + (size_t)__builtin_popcount(found);
 }
 
 static size_t above_int8(const float *x, size_t k, float bound, uint32_t *seen) {
     const __m512 least = _mm512_set1_ps(bound);
-    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    size_t count = 0;
-    for (size_t i = 0; i < k && count <= FOV_WIDE_SEEN; i += 16) {
-        const __mmask16 found = _mm512_cmp_ps_mask(_mm512_abs_ps(fov_load16(x + i, k - i)), least, _CMP_GE_OQ);
-        if (!found) continue;
-        _mm512_storeu_si512(seen + count, _mm512_maskz_compress_epi32(found, _mm512_add_epi32(first, _mm512_set1_epi32((int)i))));
-        count += (size_t)__builtin_popcount(found);
+    size_t count = 0, i = 0;
+    for (; i + STRIDE <= k; i += STRIDE) {
+        uint64_t found = 0;
+        FOV_UNROLL
+        for (size_t c = 0; c < CHAINS; c++) found |= (uint64_t)not_below(_mm512_loadu_ps(x + i + 16 * c), least) << 16 * c;
+        for (size_t c = 0; found && count <= FOV_WIDE_SEEN; c++, found >>= 16)
+            if (found & 0xffff) count = note_seen(seen, count, (__mmask16)found, i + 16 * c);
+        if (count > FOV_WIDE_SEEN) return count;
     }
+    for (; i < k && count <= FOV_WIDE_SEEN; i += 16) count = note_seen(seen, count, not_below(fov_load16(x + i, k - i), least), i);
     return count;
 }
 
 static void range_int8(const float *x, size_t k, float bound, float *low, float *high) {
-    const __m512 limit = _mm512_set1_ps(bound);
-    __m512 least = _mm512_setzero_ps(), most = least;
-    for (size_t i = 0; i < k; i += 16) {
-        const __m512 v = fov_load16(x + i, k - i);
-        const __mmask16 within = _mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LT_OQ);
-        least = _mm512_mask_min_ps(least, within, least, v);
-        most = _mm512_mask_max_ps(most, within, most, v);
+    const __m512 limit = _mm512_set1_ps(bound), none = _mm512_setzero_ps();
+    __m512 least[CHAINS] = {none, none, none, none}, most[CHAINS] = {none, none, none, none};
+    size_t i = 0;
+    for (; i + STRIDE <= k; i += STRIDE) {
+        FOV_UNROLL
+        for (size_t c = 0; c < CHAINS; c++) {
+            const __m512 v = _mm512_loadu_ps(x + i + 16 * c);
+            const __m512 kept = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LT_OQ), v);
+            least[c] = _mm512_min_ps(least[c], kept);
+            most[c] = _mm512_max_ps(most[c], kept);
+        }
     }
-    *low = _mm512_reduce_min_ps(least);
-    *high = _mm512_reduce_max_ps(most);
+    for (; i < k; i += 16) {
+        const __m512 v = fov_load16(x + i, k - i);
+        const __m512 kept = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LT_OQ), v);
+        least[0] = _mm512_min_ps(least[0], kept);
+        most[0] = _mm512_max_ps(most[0], kept);
+    }
+    *low = _mm512_reduce_min_ps(_mm512_min_ps(_mm512_min_ps(least[0], least[1]), _mm512_min_ps(least[2], least[3])));
+    *high = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3])));
 }
 
 void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {
@@ -107,18 +139,26 @@ void fov_measure_int8_avx512(const float *x, size_t k, fov_quant *quant) {
     fov_quant_measure(&scan, x, k, quant);
 }
 
-/* u = clamp(round(x inverse) + zero, 0, 255). */
+/* u = clamp(round(x inverse) + zero, 0, 255); 64 at a time with the saturation of narrower words on the way, which changes nothing.
+ */
 void fov_pack_int8_avx512(const float *x, size_t k, const fov_quant *quant, float *words) {
     const __m512 inverse = _mm512_set1_ps(quant->inverse);
-    const __m512i zero = _mm512_set1_epi32(quant->zero), none = _mm512_setzero_si512();
+    const __m512i zero = _mm512_set1_epi32(quant->zero), zero16 = _mm512_set1_epi16((int16_t)quant->zero);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); /* packing stays in 128 bits */
     char *to = (char *)words;
-    for (size_t i = 0; i < k; i += 16) {
+    size_t i = 0;
+    for (; i + STRIDE <= k; i += STRIDE) {
+        __m512i q[CHAINS];
+        FOV_UNROLL
+        for (size_t c = 0; c < CHAINS; c++) q[c] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_loadu_ps(x + i + 16 * c), inverse));
+        const __m512i low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero16);
+        const __m512i high = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero16);
+        _mm512_storeu_si512(to + i, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high)));
+    }
+    for (; i < k; i += 16) {
         const __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(fov_load16(x + i, k - i), inverse)), zero);
-        const __m128i u = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, none));
-        if (k - i >= 16)
-            _mm_storeu_si128((__m128i *)(void *)(to + i), u);
-        else
-            _mm_mask_storeu_epi8(to + i, fov_mask16((k - i + 3) / 4 * 4), u);
+        const __m128i u = _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512()));
+        _mm_mask_storeu_epi8(to + i, fov_mask16((k - i + 3) / 4 * 4), u);
     }
 }
 

@@ -13,10 +13,11 @@ static inline __m512i fov_word16(const float *a) {
     return _mm512_set1_epi32(word);
 }
 
-/* The lines of Y a finished tile will write, and of the residual it will read, asked for while the tile is computed. */
-static inline void fov_prefetch_y(const fov_tile *t) {
+/* The lines of Y that rows [begin, end) of a finished tile will write, and of the residual they will read, asked for while the tile
+ * is computed. */
+static inline void fov_prefetch_y(const fov_tile *t, size_t begin, size_t end) {
     const fov_gemm *g = t->gemm;
-    for (size_t i = 0; i < t->rows; i++) {
+    for (size_t i = begin; i < end; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
         const float *y = g->y + to * g->ldy + t->panel * FOV_PANEL;
         __builtin_prefetch(y, 1, 3);
@@ -211,7 +212,7 @@ static inline void fov_pack_bf16_native(const float *x, size_t k, const fov_quan
 
 /* A tile and its epilogue. */
 static inline void fov_tile_run(const fov_tile *t, void (*const *rows)(const fov_tile *t), void (*finish)(const fov_tile *t)) {
-    if (t->last) fov_prefetch_y(t);
+    if (t->last) fov_prefetch_y(t, 0, t->rows);
     rows[t->rows - 1](t);
     if (!t->last) return;
     fov_tile one = *t;
