@@ -56,6 +56,9 @@ SETTINGS = {  # name: (setting, what it shows)
     "guided, .01": ("ffn=guided:lambda=.01", "budget"),
     "guided without importance": ("ffn=guided:beta=0", "every token alike, by error alone"),
     "narrow": ("ffn=narrow", "one level for all"),
+    "narrow heads": ("attention=narrow", "default: queries and keys of fewer columns"),
+    "narrow heads + regress .05 + guided .006": ("attention=narrow;values=regress:lambda=.05;ffn=guided:lambda=.006", "budget"),
+    "narrow heads + regress + guided": ("attention=narrow;values=regress;ffn=guided", "all defaults"),
     "regress + guided": ("values=regress;ffn=guided", "both defaults"),
     "regress + guided .006": ("values=regress;ffn=guided:lambda=.006", "budget"),
     "regress .1 + guided .006": ("values=regress:lambda=.1;ffn=guided:lambda=.006", "budget"),
@@ -239,7 +242,7 @@ def table_defaults(a, names, part, title):
     lines = [f"| {title} | " + " | ".join(found) + " | mean loss | fewer |", "|---|" + "---|" * (len(found) + 2)]
     settings = settings_of(names[0])
     for name, setting in [("exact", "exact"), *((name, settings[name][0]) for name in settings)]:
-        if part == "values" and "ffn" in setting:
+        if part == "values" and ("ffn" in setting or "attention" in setting):
             continue
         cells, losses, ratios = [], [], []
         for report in found.values():

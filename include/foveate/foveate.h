@@ -103,7 +103,8 @@ enum {
     FOV_METHOD_HAS_IMPORTANCE = 4,   /* is a softmax-family attention */
     FOV_METHOD_HAS_BACKWARD = 8,
     FOV_METHOD_RANDOM = 16, /* draws; reproducible from the seed */
-    FOV_METHOD_CAUSAL = 32  /* can keep a query from the keys after it */
+    FOV_METHOD_CAUSAL = 32, /* can keep a query from the keys after it */
+    FOV_METHOD_MODEL = 64   /* makes projections of a model anew: not for raw buffers */
 };
 
 typedef struct fov_method_info {
@@ -270,9 +271,11 @@ typedef struct fov_profile_info {
 FOV_API int fov_session_profile(const fov_session *session, fov_profile_info *info);
 
 /* What a calibrated method leaves out at one of its levels: mean squared error of the layer's values over their mean square about
- * the mean (regress, lowrank), or of the feed-forward's output over that of x + f(x) (narrow, guided). NaN: not measured. */
+ * the mean (regress, lowrank), or of the feed-forward's output over that of x + f(x) (narrow, guided). Of attention: root mean
+ * squared error of the scores, rms over heads. NaN: not measured. */
 typedef struct fov_certificate {
-    size_t level;  /* features of a head (regress), rank (lowrank), hidden units (narrow, guided) */
+    size_t level;  /* features of a head (regress), rank (lowrank; of queries and keys: narrow attention), hidden units (narrow,
+                      guided) */
     double fitted; /* over the tokens of the fit */
     double held;   /* over tokens of texts held out */
 } fov_certificate;

@@ -16,6 +16,9 @@ static size_t rows_of(const size_t *offsets, size_t uniform, size_t text) {
 static fov_status check_row(const fov_attention_problem *p, const fov_attention_row *row, const fov_setting *setting,
                             fov_error *error) {
     const char *where = "fov_attention_problem", *name = row->info.name;
+    if (row->bind)
+        return fov_fail(error, FOV_ERR_UNSUPPORTED, where,
+                        "'%s' attention makes the projections of a model's queries and keys anew; on buffers give 'dense'", name);
     if (p->causal && row->can_be_causal && !row->can_be_causal(setting))
         return fov_fail(error, FOV_ERR_UNSUPPORTED, where, "'%s' with these parameters looks at all keys, so it cannot be causal",
                         name);
@@ -133,6 +136,7 @@ fov_status fov_prepared_make(const fov_attention_problem *p, fov_prepared *r, bo
     r->problem = (fov_attention){.texts = p->texts,
                                  .heads = p->heads,
                                  .head_size = p->head_size,
+                                 .key_size = p->head_size,
                                  .q_offsets = r->q_offsets,
                                  .k_offsets = r->k_offsets,
                                  .y_offsets = r->q_offsets,

@@ -63,6 +63,11 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
     return FOV_OK;
 }
 
+static bool needs_profile(const fov_session *s) {
+    return fov_attention_needs_profile(&s->settings.attention) || fov_values_needs_profile(&s->settings.values) ||
+           fov_ffn_needs_profile(&s->settings.ffn);
+}
+
 /* The profile that is named, which must be good even where no method reads it; or the one beside the model where a method cannot do
  * without. */
 static fov_status open_profile(fov_session *s, const fov_session_options *o, fov_error *error) {
@@ -70,8 +75,9 @@ static fov_status open_profile(fov_session *s, const fov_session_options *o, fov
     const char *name = o->profile;
     const bool packed = s->model->packed; /* its weights may have lost what a fit needs */
     const bool for_values = fov_values_needs_profile(&s->settings.values);
-    const char *method = for_values ? s->settings.values.info->name : s->settings.ffn.info->name;
-    if (!name && !for_values && !fov_ffn_needs_profile(&s->settings.ffn)) return FOV_OK;
+    const bool for_ffn = fov_ffn_needs_profile(&s->settings.ffn);
+    const char *method = (for_values ? &s->settings.values : for_ffn ? &s->settings.ffn : &s->settings.attention)->info->name;
+    if (!name && !needs_profile(s)) return FOV_OK;
     if (!name && s->model->profile) {
         fov_status status =
             fov_profile_open_memory(s->model, s->model->profile, s->model->profile_size, s->model->name, &s->profile, error);
@@ -106,6 +112,7 @@ fov_status fov_session_create(const fov_model *model, const fov_session_options 
     const fov_session_options *o = options ? options : &defaults;
     fov_status status = check_options(s, o, error);
     if (!status) status = parse_methods(s, o, error);
+    if (!status) status = fov_encoder_check_attention(model, &s->settings.attention, error);
     if (!status) status = open_profile(s, o, error);
     if (!status) status = fov_encoder_create(model, &s->settings, &s->encoder, error);
     if (status) {
@@ -137,7 +144,7 @@ const char *fov_session_baseline(const fov_session *s) {
 }
 
 int fov_session_profile(const fov_session *s, fov_profile_info *info) {
-    if (!s->profile || !(fov_values_needs_profile(&s->settings.values) || fov_ffn_needs_profile(&s->settings.ffn))) return 0;
+    if (!s->profile || !needs_profile(s)) return 0;
     const fov_provenance *p = &s->profile->provenance;
     *info = (fov_profile_info){.texts = p->texts,
                                .tokens = p->tokens,
@@ -150,8 +157,11 @@ int fov_session_profile(const fov_session *s, fov_profile_info *info) {
 
 int fov_session_certificate(const fov_session *s, fov_place place, size_t layer, size_t level, fov_certificate *c) {
     if (!s->profile || layer >= s->model->config.layers) return 0;
+    const fov_attention_row *attention = fov_attention_row_of(&s->settings.attention);
     const fov_values_row *values = fov_values_row_of(&s->settings.values);
     const fov_ffn_row *ffn = fov_ffn_row_of(&s->settings.ffn);
+    if (place == FOV_PLACE_ATTENTION && attention->certify && s->profile->attention)
+        return attention->certify(&s->profile->attention[layer], s->model->config.heads, level, c);
     if (place == FOV_PLACE_VALUES && values->certify)
         return values->certify(&s->profile->layers[layer], s->model->config.heads, level, c);
     if (place == FOV_PLACE_FFN && ffn->certify && s->profile->ffn) return ffn->certify(&s->profile->ffn[layer], level, c);

@@ -6,8 +6,10 @@
 #ifndef FOV_ATTENTION_H
 #define FOV_ATTENTION_H
 
+#include "attention/profile.h"
+#include "core/memory.h"
 #include "core/method.h"
-#include "kernels/kernels.h"
+#include "kernels/gemm.h"
 
 /* One layer over a ragged batch. Text b has keys and values in rows [k_offsets[b], k_offsets[b + 1]) of k and v, and queries in
  * rows [q_offsets[b], q_offsets[b + 1]) of q. Outputs: rows [y_offsets[b], y_offsets[b + 1]) of y; the o-th is for query
@@ -42,13 +44,14 @@ typedef struct fov_attention_layer {
 
 typedef struct fov_attention {
     size_t texts, heads, head_size;
+    size_t key_size; /* columns of a head in q and k; head_size but for methods that bind projections of their own */
     const size_t *q_offsets, *k_offsets, *y_offsets; /* [texts + 1]; a slice of a batch need not start at 0 */
     const uint32_t *y_query;                         /* [y_offsets[texts]] or NULL */
     const uint32_t *q_position; /* [q_offsets[texts]] token number of each query in its text; NULL: its own number (keys - queries
                                    added when causal) */
     const float *q, *k, *v;
     size_t ldq, ldk, ldv;
-    float *y; /* may be q itself when y_query is NULL and the offsets are equal */
+    float *y; /* may be q itself when y_query is NULL and the offsets and sizes are equal */
     size_t ldy;
     fov_attention_strides q_strides, k_strides, v_strides, y_strides;
     fov_type type; /* F32 or BF16: what forward, weights and apply of dense multiply in; sums and softmax are f32. Other methods
@@ -93,6 +96,12 @@ typedef struct fov_attention_weight_set {
     float *col_energy;    /* the same, sum of squares */
 } fov_attention_weight_set;
 
+/* The projections of a layer that make q and k: a model's own, or what a method has in their place. */
+typedef struct fov_attention_projections {
+    fov_linear q, k; /* [heads * key_size, C] */
+    size_t heads, key_size;
+} fov_attention_projections;
+
 typedef struct fov_attention_row {
     fov_method_info info;
     bool convolves; /* layer.conv is added to Y */
@@ -113,19 +122,27 @@ typedef struct fov_attention_row {
     /* Softmax family only, else NULL. */
     void (*weights)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *out);
     void (*apply)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_weight_set *in);
+    /* Methods that stand in the place of dense, on projections of their own, made of a layer's own and its calibration (NULL where
+     * there is none): *bound, freed with fov_release, or NULL for the layer's own. NULL: the method takes q and k as they are. */
+    fov_status (*bind)(const fov_setting *setting, const fov_attention_projections *own, const fov_attention_profile *profile,
+                       const fov_allocator *allocator, fov_attention_projections **bound, fov_error *error);
+    /* Errors of a level as the profile holds them; false: no such level. NULL: the method has no levels. */
+    bool (*certify)(const fov_attention_profile *profile, size_t heads, size_t level, fov_certificate *certificate);
     /* With FOV_METHOD_HAS_BACKWARD, else NULL. The problem is forward's, without y_query; y holds its result. */
     size_t (*backward_workspace)(const fov_setting *setting, const fov_attention_size *size);
     void (*backward)(const fov_attention_run *run, const fov_attention *problem, const fov_attention_gradient *gradient);
 } fov_attention_row;
 
 /* The methods there are. Adding one: its file, and its name here. */
-#define FOV_ATTENTION_METHODS(X) X(dense) X(window) X(topk) X(yoso) X(fastmax)
+#define FOV_ATTENTION_METHODS(X) X(dense) X(narrow) X(window) X(topk) X(yoso) X(fastmax)
 
 #define FOV_ATTENTION_DECLARE(name) extern const fov_attention_row fov_attention_##name;
 FOV_ATTENTION_METHODS(FOV_ATTENTION_DECLARE)
 
 /* Floats of the stored weights of one text and head. */
 size_t fov_attention_weight_floats(const fov_setting *setting, size_t globals, size_t queries, size_t keys);
+/* Whether a setting cannot be bound without a profile. */
+bool fov_attention_needs_profile(const fov_setting *setting);
 /* Row of a parsed setting. */
 const fov_attention_row *fov_attention_row_of(const fov_setting *setting);
 /* All rows' infos, for parsing and listing. */

@@ -18,14 +18,14 @@ typedef struct scratch {
     float *sums, *top, *total, *factor; /* of a chunk's rows, texts of many tiles only */
 } scratch;
 
-static size_t carve(fov_arena *arena, size_t longest, size_t head_size, scratch *s) {
+static size_t carve(fov_arena *arena, size_t longest, size_t key_size, size_t head_size, scratch *s) {
     const size_t tile = longest < FOV_DENSE_SINGLE_TILE ? longest : FOV_DENSE_SINGLE_TILE;
     const size_t chunk = longest > FOV_DENSE_SINGLE_TILE ? FOV_DENSE_CHUNK : 0;
-    s->packed_k = fov_arena_take(arena, fov_packed_size(tile, head_size), sizeof(float));
+    s->packed_k = fov_arena_take(arena, fov_packed_size(tile, key_size), sizeof(float));
     s->packed_v = fov_arena_take(arena, fov_packed_size(head_size, tile), sizeof(float));
     s->scores = fov_arena_take(arena, FOV_DENSE_ROWS * tile, sizeof(float));
     s->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
-    s->words = fov_arena_take(arena, fov_mul(FOV_PANEL, fov_words(FOV_TYPE_BF16, head_size)), sizeof(float));
+    s->words = fov_arena_take(arena, fov_mul(FOV_PANEL, fov_words(FOV_TYPE_BF16, key_size)), sizeof(float));
     s->sums = fov_arena_take(arena, fov_mul(chunk, head_size), sizeof(float));
     s->top = fov_arena_take(arena, chunk, sizeof(float));
     s->total = fov_arena_take(arena, chunk, sizeof(float));
@@ -33,12 +33,13 @@ static size_t carve(fov_arena *arena, size_t longest, size_t head_size, scratch 
     return arena->used;
 }
 
-static size_t workspace(const fov_setting *setting, const fov_attention_size *size) {
+/* For keys as wide as values: narrower ones need less. */
+size_t fov_dense_workspace(const fov_setting *setting, const fov_attention_size *size) {
     (void)setting;
     scratch s;
     fov_arena shared = {0}, one = {0};
     fov_arena_take(&shared, fov_add(size->texts, 1), sizeof(size_t));
-    return fov_add(shared.used, fov_mul(size->threads, carve(&one, size->longest, size->head_size, &s)));
+    return fov_add(shared.used, fov_mul(size->threads, carve(&one, size->longest, size->head_size, size->head_size, &s)));
 }
 
 /* What the tasks of one call share. */
@@ -62,14 +63,14 @@ static job job_of(const fov_attention_run *run, const fov_attention *p, const fo
     j.first = fov_arena_take(&shared, p->texts + 1, sizeof *j.first);
     j.scratch = (unsigned char *)run->scratch + shared.used;
     scratch s;
-    j.per_thread = carve(&one, j.longest, p->head_size, &s);
+    j.per_thread = carve(&one, j.longest, p->key_size, p->head_size, &s);
     return j;
 }
 
 static scratch scratch_of(const job *j, unsigned thread) {
     scratch s;
     fov_arena arena = {j->scratch + thread * j->per_thread, 0, j->per_thread, false};
-    carve(&arena, j->longest, j->p->head_size, &s);
+    carve(&arena, j->longest, j->p->key_size, j->p->head_size, &s);
     return s;
 }
 
@@ -82,7 +83,7 @@ static void score_rows(const job *j, size_t keys, const float *q, const uint32_t
                        size_t ld) {
     fov_gemm g = {.n = n,
                   .m = keys,
-                  .k = j->p->head_size,
+                  .k = j->p->key_size,
                   .type = j->p->type,
                   .x = q,
                   .ldx = j->p->ldq,
@@ -112,7 +113,7 @@ static void value_rows(const job *j, size_t keys, const float *a, size_t lda, co
 }
 
 static void pack_k(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
-    fov_pack_type(j->run->kernels, j->p->type, h->k + key * j->p->ldk, j->p->ldk, keys, j->p->head_size, s->packed_k, NULL, NULL,
+    fov_pack_type(j->run->kernels, j->p->type, h->k + key * j->p->ldk, j->p->ldk, keys, j->p->key_size, s->packed_k, NULL, NULL,
                   s->words);
 }
 
@@ -189,7 +190,7 @@ static void forward_task(void *context, size_t index, unsigned thread) {
         forward_tiles(j, &h, o, count, &s);
 }
 
-static void forward(const fov_attention_run *run, const fov_attention *p) {
+void fov_dense_forward(const fov_attention_run *run, const fov_attention *p) {
     job j = job_of(run, p, NULL);
     j.chunk = fov_dense_chunk(p, p->y_offsets, run->threads);
     fov_parallel(run->threads, fov_dense_number(p, p->y_offsets, j.chunk, j.first), forward_task, &j);
@@ -226,7 +227,7 @@ static void weights_task(void *context, size_t index, unsigned thread) {
     }
 }
 
-static void weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *out) {
+void fov_dense_weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *out) {
     job j = job_of(run, p, out);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), weights_task, &j);
 }
@@ -246,12 +247,12 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     }
 }
 
-static void apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *in) {
+void fov_dense_apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *in) {
     job j = job_of(run, p, in);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), apply_task, &j);
 }
 
-static double cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size) {
+double fov_dense_cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size) {
     (void)setting;
     return 2 * (double)queries * (double)keys * (double)head_size;
 }
@@ -262,11 +263,11 @@ const fov_attention_row fov_attention_dense = {
              .help = "exact softmax over all keys",
              .citation = "Vaswani et al., Attention is all you need, NeurIPS 2017",
              .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_HAS_BACKWARD | FOV_METHOD_CAUSAL},
-    .workspace = workspace,
-    .forward = forward,
-    .cost = cost,
-    .weights = weights,
-    .apply = apply,
+    .workspace = fov_dense_workspace,
+    .forward = fov_dense_forward,
+    .cost = fov_dense_cost,
+    .weights = fov_dense_weights,
+    .apply = fov_dense_apply,
     .backward_workspace = fov_dense_backward_workspace,
     .backward = fov_dense_backward,
 };

@@ -33,6 +33,13 @@ void fov_dense_mask(const fov_dense_head *h, size_t o, size_t n, size_t key, siz
  * NaN included, gets out. */
 void fov_dense_clear_masked(const fov_dense_head *h, fov_type type, size_t key, size_t count, size_t columns, float *packed);
 
+/* dense.c, for methods with other projections */
+size_t fov_dense_workspace(const fov_setting *setting, const fov_attention_size *size);
+void fov_dense_forward(const fov_attention_run *run, const fov_attention *p);
+void fov_dense_weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *out);
+void fov_dense_apply(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *in);
+double fov_dense_cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size);
+
 /* backward, dense_backward.c */
 size_t fov_dense_backward_workspace(const fov_setting *setting, const fov_attention_size *size);
 void fov_dense_backward(const fov_attention_run *run, const fov_attention *p, const fov_attention_gradient *gradient);

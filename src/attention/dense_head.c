@@ -7,6 +7,7 @@
 
 fov_dense_head fov_dense_head_of(const fov_attention *p, size_t text, size_t head) {
     const size_t q = p->q_offsets[text], k = p->k_offsets[text], y = p->y_offsets[text], d = p->head_size;
+    const size_t ks = p->key_size;
     fov_dense_head h = {
         .queries = p->q_offsets[text + 1] - q,
         .keys = p->k_offsets[text + 1] - k,
@@ -15,8 +16,8 @@ fov_dense_head fov_dense_head_of(const fov_attention *p, size_t text, size_t hea
         .q_position = p->q_position ? p->q_position + q : NULL,
         .key_mask = p->key_mask ? p->key_mask + k : NULL,
         .causal = p->causal,
-        .offset_q = fov_attention_start(p->q_strides, text, q, p->ldq, head, d),
-        .offset_k = fov_attention_start(p->k_strides, text, k, p->ldk, head, d),
+        .offset_q = fov_attention_start(p->q_strides, text, q, p->ldq, head, ks),
+        .offset_k = fov_attention_start(p->k_strides, text, k, p->ldk, head, ks),
         .offset_v = fov_attention_start(p->v_strides, text, k, p->ldv, head, d),
         .offset_y = fov_attention_start(p->y_strides, text, y, p->ldy, head, d),
     };

@@ -20,6 +20,10 @@ const fov_attention_row *fov_attention_row_of(const fov_setting *setting) {
     return NULL;
 }
 
+bool fov_attention_needs_profile(const fov_setting *setting) {
+    return fov_attention_row_of(setting)->bind != NULL;
+}
+
 size_t fov_attention_weight_floats(const fov_setting *setting, size_t globals, size_t queries, size_t keys) {
     const fov_attention_row *row = fov_attention_row_of(setting);
     return row && row->weight_floats ? row->weight_floats(setting, globals, queries, keys) : fov_mul(queries, keys);

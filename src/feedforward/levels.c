@@ -29,24 +29,15 @@ bool fov_ffn_levels_certify(const fov_ffn_profile *p, size_t level, fov_certific
 
 /* ---- tables ---- */
 
-static void carve_linear(fov_arena *arena, fov_linear *l, size_t m, size_t k, fov_type type) {
-    *l = (fov_linear){.m = m, .k = k, .type = type};
-    l->w = fov_arena_take(arena, fov_packed_size(m, fov_words(type, k)), sizeof *l->w);
-    l->bias = fov_arena_take(arena, m, sizeof *l->bias);
-    if (type != FOV_TYPE_INT8) return;
-    l->scale = fov_arena_take(arena, m, sizeof *l->scale);
-    l->sum = fov_arena_take(arena, m, sizeof *l->sum);
-}
-
 static bool wanted(const fov_ffn_levels *t, size_t only, size_t l) {
     return only >= t->levels || l == only;
 }
 
 static size_t carve_tables(fov_arena *arena, fov_ffn_levels *t, const fov_ffn_weights *w, size_t only) {
     const size_t top = t->level[only < t->levels ? only : t->levels - 1], width = w->up.k;
-    carve_linear(arena, &t->up, top, width, w->up.type);
+    t->up = fov_linear_take(arena, top, width, w->up.type);
     for (size_t l = 0; l < t->levels; l++)
-        if (wanted(t, only, l)) carve_linear(arena, &t->down[l], width, t->level[l], t->level[l] ? w->down.type : FOV_TYPE_F32);
+        if (wanted(t, only, l)) t->down[l] = fov_linear_take(arena, width, t->level[l], t->level[l] ? w->down.type : FOV_TYPE_F32);
     return arena->used;
 }
 

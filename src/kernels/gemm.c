@@ -110,3 +110,13 @@ void fov_gemm_run_all(const fov_kernels *kernels, const fov_gemm *gemms, size_t 
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch) {
     fov_gemm_run_all(kernels, gemm, 1, threads, scratch);
 }
+
+fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type) {
+    fov_linear l = {.m = m, .k = k, .type = type};
+    l.w = fov_arena_take(arena, fov_packed_size(m, fov_words(type, k)), sizeof *l.w);
+    l.bias = fov_arena_take(arena, m, sizeof *l.bias);
+    if (type != FOV_TYPE_INT8) return l;
+    l.scale = fov_arena_take(arena, m, sizeof *l.scale);
+    l.sum = fov_arena_take(arena, m, sizeof *l.sum);
+    return l;
+}

@@ -2,6 +2,7 @@
 #ifndef FOV_KERNELS_GEMM_H
 #define FOV_KERNELS_GEMM_H
 
+#include "core/memory.h"
 #include "kernels/kernels.h"
 
 /* A dense layer Y = X W^T + b as a gemm without rows: n, x and y are left to the caller, ldx and ldy are contiguous. */
@@ -25,6 +26,9 @@ static inline fov_gemm fov_linear_gemm(const fov_linear *l) {
                       .bias = l->bias,
                       .ldy = l->m};
 }
+
+/* One carved from an arena, with a bias. */
+fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type);
 
 /* scratch: threads * fov_gemm_scratch() floats, 64-byte aligned. The result does not depend on `threads`. */
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch);

@@ -6,8 +6,8 @@
  * their own). With an estimator in a padded convention the importance of the last layer still counts every query row, as the
  * papers do.
  *
- * Memory of N tokens: x, q, k, v [N, C]; a block of hidden activations; attention scratch. y overwrites q, the two residual sums
- * overwrite k and v. Weights that must be stored (value estimators) are made for a few texts at a time. */
+ * Memory of N tokens: x, q, k, v [N, C]; a block of hidden activations; attention scratch. y overwrites q where q is as wide, the
+ * two residual sums overwrite k and v. Weights that must be stored (value estimators) are made for a few texts at a time. */
 #include <math.h>
 #include <string.h>
 
@@ -145,6 +145,7 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
 static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_attention_global *global) {
     const fov_config *c = &e->model->config;
     const fov_layer *w = &e->model->layers[r->layer];
+    const fov_attention_projections *own = &e->projections[r->layer];
     const fov_batch *b = r->batch;
     bool own_rows = r->subset && !r->compact_q;
     *global = (fov_attention_global){.x = e->x,
@@ -159,18 +160,19 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
     const fov_attention p = {.texts = b->texts,
                              .heads = c->heads,
                              .head_size = c->width / c->heads,
+                             .key_size = own->key_size,
                              .k_offsets = b->offsets,
                              .q_offsets = r->compact_q ? e->row_offsets : b->offsets,
                              .y_offsets = r->subset ? e->row_offsets : b->offsets,
                              .y_query = own_rows ? e->row_queries : NULL,
                              .q_position = r->compact_q ? e->row_queries : NULL,
                              .q = e->q,
-                             .ldq = c->width,
+                             .ldq = own->q.m,
                              .k = e->k,
-                             .ldk = c->width,
+                             .ldk = own->k.m,
                              .v = e->v,
                              .ldv = c->width,
-                             .y = own_rows ? e->y : e->q,
+                             .y = e->y,
                              .ldy = c->width,
                              .type =
                                  e->model->type != FOV_TYPE_F32 && fov_bf16_pays(e->model->kernels) ? FOV_TYPE_BF16 : FOV_TYPE_F32,
@@ -191,13 +193,12 @@ static void attend(const fov_encoder *e, const layer_run *r, const fov_attention
     fov_attention_run run = {e->model->kernels, s, e->s.threads, e->attention_scratch};
     if (e->importance && r->local) {
         attend_in_groups(e, r, &run, p);
-        r->stats->total_done_real +=
-            (fov_encoder_attention_cost(s, p, p->q_offsets, true) + fov_encoder_attention_cost(s, p, p->y_offsets, true)) / 2;
+        r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->q_offsets, p->y_offsets, true);
         return;
     }
     if (r->local) run_values(e, r, p);
     e->attention->forward(&run, p);
-    r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->y_offsets, r->local);
+    r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->y_offsets, p->y_offsets, r->local);
 }
 
 /* A padded convention and a trace want the weights of every layer, read or not. */
@@ -224,13 +225,14 @@ static void run_ffn(const fov_encoder *e, const layer_run *r, size_t n) {
 
 static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_layer *w = &e->model->layers[r->layer];
+    const fov_attention_projections *own = &e->projections[r->layer];
     const fov_kernels *kernels = e->model->kernels;
     fov_attention_global global;
     const fov_attention p = problem_of(e, r, &global);
     r->local = needs_local(e, &p);
     size_t c = e->model->config.width, n = r->local ? r->tokens : 0, out = r->subset ? r->rows_out : r->tokens;
     size_t nq = r->compact_q && r->local ? r->rows_out : n;
-    fov_gemm qk[2] = {fov_linear_gemm(&w->q), fov_linear_gemm(&w->k)};
+    fov_gemm qk[2] = {fov_linear_gemm(&own->q), fov_linear_gemm(&own->k)};
     qk[0].n = nq;
     qk[0].x_rows = r->compact_q ? e->rows : NULL;
     qk[0].y = e->q;
@@ -245,9 +247,10 @@ static void run_layer(fov_encoder *e, layer_run *r) {
         for (size_t i = 0; i < out; i++) memcpy(e->v + i * c, e->x + e->rows[i] * c, c * sizeof(float));
         residual = e->v;
     }
-    dense(e, &w->o, r->subset && !r->compact_q ? e->y : e->q, NULL, out, residual, e->k);
+    dense(e, &w->o, p.y, NULL, out, residual, e->k);
     normalize_rows(e, out, e->k, e->x, &w->norm1);
-    r->stats->total_done_real += (double)(nq + n + out) * (double)c * (double)c;
+    r->stats->total_done_real +=
+        ((double)nq * (double)own->q.m + (double)n * (double)own->k.m + (double)out * (double)c) * (double)c;
 
     run_ffn(e, r, out);
     normalize_rows(e, out, e->v, e->x, &w->norm2);

@@ -31,6 +31,9 @@ typedef struct fov_batch {
 
 typedef struct fov_encoder fov_encoder;
 
+/* Whether an attention can run on a model at all, profile or not: FOV_ERR_UNSUPPORTED. */
+fov_status fov_encoder_check_attention(const struct fov_model *model, const fov_setting *attention, fov_error *error);
+
 /* Bind methods to a model's layers and reserve all working memory. The model must outlive the encoder. */
 fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_settings *settings, fov_encoder **encoder,
                               fov_error *error);

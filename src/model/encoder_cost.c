@@ -6,20 +6,28 @@
 #include "model/encoder_state.h"
 
 /* The checkpoint's own attention in its exact form; dense where the checkpoint names a method that is not here. */
-void fov_encoder_set_baseline(fov_encoder *e) {
+fov_setting fov_encoder_baseline_of(const struct fov_model *model) {
+    fov_setting baseline;
     size_t count;
     const fov_method_info *const *infos = fov_attention_infos(&count);
-    if (fov_setting_parse(&e->baseline, infos, count, e->model->attention, NULL))
-        (void)fov_setting_parse(&e->baseline, infos, count, "dense", NULL);
-    const fov_attention_row *row = fov_attention_row_of(&e->baseline);
-    if (row->exact_form) row->exact_form(&e->baseline);
+    if (fov_setting_parse(&baseline, infos, count, model->attention, NULL))
+        (void)fov_setting_parse(&baseline, infos, count, "dense", NULL);
+    const fov_attention_row *row = fov_attention_row_of(&baseline);
+    if (row->exact_form) row->exact_form(&baseline);
+    return baseline;
 }
 
-double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *p, const size_t *rows, bool local) {
+/* A method's cost is that of scores and of products with values, half and half where these are as wide as keys. */
+double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *p, const size_t *q_rows, const size_t *y_rows,
+                                  bool local) {
     const fov_attention_row *row = fov_attention_row_of(setting);
     double sum = 0;
-    for (size_t b = 0; local && b < p->texts; b++)
-        sum += row->cost(setting, rows[b + 1] - rows[b], p->k_offsets[b + 1] - p->k_offsets[b], p->head_size);
+    for (size_t b = 0; local && b < p->texts; b++) {
+        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
+        sum += (row->cost(setting, q_rows[b + 1] - q_rows[b], keys, p->key_size) +
+                row->cost(setting, y_rows[b + 1] - y_rows[b], keys, p->head_size)) /
+               2;
+    }
     sum *= (double)p->heads;
     return row->layer_cost ? sum + row->layer_cost(setting, p) : sum;
 }
@@ -31,9 +39,10 @@ void fov_encoder_add_exact_cost(const fov_encoder *e, const fov_batch *b, fov_st
     const fov_attention p = {.texts = b->texts,
                              .heads = c->heads,
                              .head_size = c->width / c->heads,
+                             .key_size = c->width / c->heads,
                              .k_offsets = b->offsets,
                              .layer = {.globals = e->model->globals, .global = e->model->globals ? &global : NULL}};
-    double attention = fov_encoder_attention_cost(&e->baseline, &p, b->offsets, true);
+    double attention = fov_encoder_attention_cost(&e->baseline, &p, b->offsets, b->offsets, true);
     stats->values_exact_real += layers * n * width * width;
     stats->values_exact_padded += layers * (double)b->texts * e->padded * width * width;
     for (size_t t = 0; t < b->texts; t++)

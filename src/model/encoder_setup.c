@@ -41,7 +41,7 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->q = fov_arena_take(arena, rows, sizeof(float));
     e->k = fov_arena_take(arena, rows, sizeof(float));
     e->v = fov_arena_take(arena, rows, sizeof(float));
-    e->y = e->count_all_rows ? fov_arena_take(arena, rows, sizeof(float)) : e->q;
+    e->y = e->count_all_rows || e->attention->bind ? fov_arena_take(arena, rows, sizeof(float)) : e->q;
     e->row_offsets = fov_arena_take(arena, e->max_texts + 1, sizeof(size_t));
     e->row_starts = fov_arena_take(arena, e->max_texts + 1, sizeof(size_t));
     e->starts = fov_arena_take(arena, e->max_texts, sizeof(size_t));
@@ -57,6 +57,14 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->token_energy = guided(e) ? fov_arena_take(arena, n, sizeof(float)) : NULL;
     e->weights = fov_arena_take(arena, e->importance ? fov_encoder_weight_floats(e) : 0, sizeof(float));
     return arena->used;
+}
+
+fov_status fov_encoder_check_attention(const struct fov_model *model, const fov_setting *attention, fov_error *error) {
+    const fov_setting baseline = fov_encoder_baseline_of(model);
+    if (!fov_attention_row_of(attention)->bind || fov_attention_row_of(&baseline) == &fov_attention_dense) return FOV_OK;
+    return fov_fail(error, FOV_ERR_UNSUPPORTED, attention->info->name,
+                    "'%s' stands in the place of 'dense' attention, but this checkpoint's is '%s'", attention->info->name,
+                    baseline.info->name);
 }
 
 static fov_status check_methods(const fov_encoder *e, fov_error *error) {
@@ -84,7 +92,23 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
     return FOV_OK;
 }
 
+static fov_status bind_attention(fov_encoder *e, size_t l, fov_error *error) {
+    const fov_config *c = &e->model->config;
+    const fov_layer *layer = &e->model->layers[l];
+    e->projections[l] = (fov_attention_projections){layer->q, layer->k, c->heads, c->width / c->heads};
+    if (!e->attention->bind) return FOV_OK;
+    const fov_attention_profile *profile = e->s.profile && e->s.profile->attention ? &e->s.profile->attention[l] : NULL;
+    const fov_status status =
+        e->attention->bind(&e->s.attention, &e->projections[l], profile, &e->model->allocator, &e->bound_attention[l], error);
+    if (e->bound_attention[l]) e->projections[l] = *e->bound_attention[l];
+    return status;
+}
+
 static fov_status bind_layers(fov_encoder *e, fov_error *error) {
+    for (size_t l = 0; l < e->model->config.layers; l++) {
+        const fov_status status = bind_attention(e, l, error);
+        if (status) return status;
+    }
     for (size_t l = 0; l < e->model->config.layers && e->values->bind; l++) {
         fov_value_weights w = fov_encoder_value_weights(e, l);
         w.profile = e->s.profile ? &e->s.profile->layers[l] : NULL;
@@ -111,7 +135,7 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->attention = fov_attention_row_of(&settings->attention);
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
-    fov_encoder_set_baseline(e);
+    e->baseline = fov_encoder_baseline_of(model);
     e->importance = settings->trace || guided(e) || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
     e->energy = guided(e) || e->values->needs_energy;
     e->padded = 128;
@@ -121,15 +145,18 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
             e->padded = settings->values.values[i];
         }
     e->max_texts = e->s.batch_tokens / 2 + 1; /* a text has at least [CLS] and [SEP] */
-    fov_status status = check_methods(e, error);
+    fov_status status = fov_encoder_check_attention(model, &settings->attention, error);
+    if (!status) status = check_methods(e, error);
     fov_arena arena = {0};
     size_t bytes = carve(e, &arena);
     if (status) goto end;
     e->bound = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound));
     e->bound_ffn = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound_ffn));
+    e->bound_attention = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->bound_attention));
+    e->projections = fov_alloc_zero(allocator, fov_mul(model->config.layers, sizeof *e->projections));
     e->block = fov_alloc(allocator, bytes);
     status = FOV_ERR_MEMORY;
-    if (!e->bound || !e->bound_ffn || !e->block) goto end;
+    if (!e->bound || !e->bound_ffn || !e->bound_attention || !e->projections || !e->block) goto end;
     arena = (fov_arena){e->block, 0, bytes, false};
     carve(e, &arena);
     status = bind_layers(e, error);
@@ -149,6 +176,9 @@ void fov_encoder_free(fov_encoder *e) {
     const fov_allocator *allocator = &e->model->allocator;
     for (size_t l = 0; e->bound && l < e->model->config.layers; l++) fov_release(allocator, e->bound[l]);
     for (size_t l = 0; e->bound_ffn && l < e->model->config.layers; l++) fov_release(allocator, e->bound_ffn[l]);
+    for (size_t l = 0; e->bound_attention && l < e->model->config.layers; l++) fov_release(allocator, e->bound_attention[l]);
+    fov_release(allocator, e->projections);
+    fov_release(allocator, e->bound_attention);
     fov_release(allocator, e->bound);
     fov_release(allocator, e->bound_ffn);
     fov_release(allocator, e->block);

@@ -17,8 +17,9 @@ struct fov_encoder {
     double padded;        /* length of the papers' convention */
     fov_observe observe;
     void *observe_context;
-    float *head_importance, *head_work; /* [L, H] or NULL */
-    void **bound, **bound_ffn;          /* [L] */
+    float *head_importance, *head_work;                        /* [L, H] or NULL */
+    void **bound, **bound_ffn;                                 /* [L] */
+    fov_attention_projections *projections, **bound_attention; /* [L] in use; those that a method made, or NULL */
     void *block;
     size_t max_texts;
 
@@ -38,10 +39,11 @@ fov_value_weights fov_encoder_value_weights(const fov_encoder *encoder, size_t l
 /* embeddings.c: x = norm(word + type + position) of every token of the batch. */
 fov_status fov_encoder_embed(const fov_encoder *encoder, const fov_batch *batch, fov_error *error);
 
-/* encoder_cost.c: multiply-adds of attention for the given query rows of all texts and heads (not local: of what the layer adds
- * alone), and of the exact path. */
-double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *problem, const size_t *rows, bool local);
-void fov_encoder_set_baseline(fov_encoder *encoder);
+/* encoder_cost.c: multiply-adds of attention for all texts and heads, scores of q_rows and products with values of y_rows (not
+ * local: of what the layer adds alone), and of the exact path. */
+double fov_encoder_attention_cost(const fov_setting *setting, const fov_attention *problem, const size_t *q_rows,
+                                  const size_t *y_rows, bool local);
+fov_setting fov_encoder_baseline_of(const struct fov_model *model);
 void fov_encoder_add_exact_cost(const fov_encoder *encoder, const fov_batch *batch, fov_stats *stats);
 
 #endif

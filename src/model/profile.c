@@ -204,6 +204,43 @@ static void read_ffn(reading *r, const struct fov_model *model) {
     for (size_t l = 0; l < model->config.layers && !r->status; l++) read_ffn_layer(r, &model->config, l, levels, count);
 }
 
+static const void *find_attention(reading *r, size_t layer, const char *part, size_t a, size_t b, size_t c) {
+    char name[96];
+    snprintf(name, sizeof name, "layers.%zu.attention.%s", layer, part);
+    return find(r, name, FOV_F32, a, b, c);
+}
+
+static void read_attention_layer(reading *r, const fov_config *c, size_t layer, size_t rank) {
+    const size_t heads = c->heads, size = c->width / c->heads, errors = rank / FOV_NARROW_STEP + 1;
+    fov_attention_profile p = {.file = r->path, .rank = rank};
+    p.query = find_attention(r, layer, "query", heads, rank, size);
+    p.key = find_attention(r, layer, "key", heads, rank, size);
+    p.key_mean = find_attention(r, layer, "key_mean", heads, size, 0);
+    p.error = find_attention(r, layer, "error", heads, errors, 0);
+    p.held = find_attention(r, layer, "held", heads, errors, 0);
+    check_finite(r, layer, p.query, heads * rank * size);
+    check_finite(r, layer, p.key, heads * rank * size);
+    check_finite(r, layer, p.key_mean, heads * size);
+    check_sizes(r, layer, p.error, heads * errors);
+    check_sizes(r, layer, p.held, heads * errors);
+    r->profile->attention[layer] = p;
+}
+
+/* A profile may lack it, as that of a model without dense attention does. */
+static void read_attention(reading *r, const struct fov_model *model) {
+    const fov_tensor *t = fov_tensors_find(r->profile->tensors, "layers.0.attention.query");
+    if (r->status || !t) return;
+    const size_t rank = t->dims == 3 ? t->shape[1] : 0;
+    if (!rank || rank % FOV_NARROW_STEP || rank > model->config.width / model->config.heads) {
+        r->status = fov_fail(r->error, FOV_ERR_FORMAT, r->path, "queries of rank %zu; multiples of %d up to %zu are possible", rank,
+                             FOV_NARROW_STEP, model->config.width / model->config.heads);
+        return;
+    }
+    r->profile->attention = fov_alloc_zero(&model->allocator, fov_mul(model->config.layers, sizeof *r->profile->attention));
+    if (!r->profile->attention) r->status = fov_fail(r->error, FOV_ERR_MEMORY, r->path, "out of memory");
+    for (size_t l = 0; l < model->config.layers && !r->status; l++) read_attention_layer(r, &model->config, l, rank);
+}
+
 static void read_all(reading *r, const struct fov_model *model) {
     const fov_config *c = &model->config;
     check_provenance(r, model);
@@ -217,6 +254,7 @@ static void read_all(reading *r, const struct fov_model *model) {
         check_levels(r, levels, count, c->width);
     for (size_t l = 0; l < c->layers && !r->status; l++) read_layer(r, c, l, levels, count);
     read_ffn(r, model);
+    read_attention(r, model);
 }
 
 /* Every F16 tensor is read at most once. */
@@ -282,6 +320,7 @@ uint64_t fov_profile_hash(const fov_profile *p) {
     uint64_t hash = fov_hash_bytes(half, &p->provenance, sizeof p->provenance);
     hash = fov_hash_bytes(hash, values->level, values->levels * sizeof *values->level);
     if (p->ffn) hash = fov_hash_bytes(hash, p->ffn[0].level, p->ffn[0].levels * sizeof *p->ffn[0].level);
+    if (p->attention) hash = fov_hash_bytes(hash, &p->attention[0].rank, sizeof p->attention[0].rank);
     return hash;
 }
 
@@ -293,5 +332,6 @@ void fov_profile_close(fov_profile *p) {
     fov_release(&allocator, p->widened);
     fov_release(&allocator, p->layers);
     fov_release(&allocator, p->ffn);
+    fov_release(&allocator, p->attention);
     fov_release(&allocator, p);
 }

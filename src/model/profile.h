@@ -9,6 +9,9 @@
  *     layers.L.value.regress.held    F32 [H, n]      layers.L.value.lowrank.held    F32 [n]      errors on texts held out, and
  *     "held" U64 [2]: how many texts, tokens. A profile may lack these.
  *     layers.L.value.lowrank.basis   F32 [r / 2, H e]  layers.L.value.lowrank.error  F32 [n]     both or none
+ *     layers.L.attention.query       F32 [H, k, e]   layers.L.attention.key         F32 [H, k, e]   for narrow attention, k the
+ * widest layers.L.attention.key_mean    F32 [H, e]      layers.L.attention.error       F32 [H, k / 8 + 1]        rank; with k 8 or
+ *     layers.L.attention.held        F32 [H, k / 8 + 1]                                             more. A profile may lack these.
  * Then, with m hidden units at the last of n' levels and s' the sum of levels ("ffn.levels" U32 [n']), for narrow feed-forwards:
  *     layers.L.ffn.order   U32 [m]         layers.L.ffn.weight  F32 [s' d], level by level [d, level]
  *     layers.L.ffn.bias    F32 [n', d]     layers.L.ffn.error   F32 [n']     layers.L.ffn.energy  F32 [1]
@@ -30,9 +33,10 @@ typedef struct fov_profile {
     float *widened; /* its F16 tensors as f32 */
     fov_tensors *tensors;
     fov_provenance provenance;
-    uint64_t held_out[2];      /* texts, tokens of them; 0: not told */
-    fov_value_profile *layers; /* [L], into bytes or widened */
-    fov_ffn_profile *ffn;      /* the same; NULL: the file has none */
+    uint64_t held_out[2];             /* texts, tokens of them; 0: not told */
+    fov_value_profile *layers;        /* [L], into bytes or widened */
+    fov_ffn_profile *ffn;             /* the same; NULL: the file has none */
+    fov_attention_profile *attention; /* the same */
 } fov_profile;
 
 /* Read and check a profile: FOV_ERR_FORMAT when it is malformed, FOV_ERR_MISMATCH when it is of another model or other weights. */

@@ -52,6 +52,7 @@ typedef struct writing {
     void *context;
     size_t d, heads, e, levels, sum, top;
     bool compact;
+    fov_attention_fit *attention;
     uint32_t level[FOV_PROFILE_LEVELS];
     layer_data data;
     double *mean, *covariance, *w, *scratch; /* w: [heads][d][e]; scratch: [threads] */
@@ -123,6 +124,7 @@ static json_t *make_header(const writing *s) {
             char name[96];
             snprintf(name, sizeof name, "layers.%zu.value.%s", l, parts[i].name);
             good = fov_profile_declare(header, name, &parts[i], &offset);
+            if (good && i + 1 == PARTS) good = fov_profile_attention_declare(s->attention, l, header, &offset);
         }
     if (good) good = fov_profile_ffn_declare(s->model, s->compact, header, &offset);
     if (good) return header;
@@ -240,6 +242,8 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
     list_parts(s, parts);
     fov_status status = FOV_OK;
     for (size_t i = 0; i < PARTS && !status; i++) status = fov_profile_put(s->model, &parts[i], s->write, s->context, error);
+    const fov_attention_moments moments = {s->data.mean, s->covariance, s->held_mean, s->moment};
+    if (!status) status = fov_profile_attention_write(s->attention, layer, &moments, s->write, s->context, error);
     return status;
 }
 
@@ -266,12 +270,17 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_profile_su
     for (size_t l = 0; l < s.levels; l++) s.sum += s.level[l];
     fov_ffn_fit *ffn = NULL;
     fov_status status = fov_ffn_fit_create(model, sums->sample, s.compact, s.threads, &ffn, error);
-    if (status) return status;
+    if (!status) status = fov_attention_fit_create(model, s.compact, s.threads, &s.attention, error);
+    if (status) {
+        fov_ffn_fit_free(ffn);
+        return status;
+    }
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &s);
     arena = (fov_arena){fov_alloc(&model->allocator, bytes), 0, bytes, false};
     if (!arena.block) {
         fov_ffn_fit_free(ffn);
+        fov_attention_fit_free(s.attention);
         return fov_fail(error, FOV_ERR_MEMORY, model->name, "out of memory: the fits need %zu bytes", bytes);
     }
     carve(&arena, &s);
@@ -285,6 +294,7 @@ fov_status fov_profile_write(const struct fov_model *model, const fov_profile_su
         if (!status) status = fov_profile_tell(model, options, l + 1, error);
     }
     fov_release(&model->allocator, arena.block);
+    fov_attention_fit_free(s.attention);
     if (!status) status = fov_profile_ffn_write(model, options, ffn, write, context, error);
     fov_ffn_fit_free(ffn);
     return status;

@@ -47,6 +47,7 @@ static void make(problem *t, int mode) {
     t->p = (fov_attention){.texts = TEXTS,
                            .heads = HEADS,
                            .head_size = D,
+                           .key_size = D,
                            .q_offsets = q_offsets,
                            .k_offsets = k_offsets,
                            .y_offsets = q_offsets,

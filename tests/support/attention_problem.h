@@ -74,7 +74,7 @@ static inline void attention_problem_begin(attention_problem *t, const fov_atten
     t->row = row;
     t->setting = setting_of(row, method);
     t->p.heads = heads;
-    t->p.head_size = head_size;
+    t->p.head_size = t->p.key_size = head_size;
     t->p.scale = 1 / sqrtf((float)head_size);
 }
 

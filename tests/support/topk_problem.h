@@ -112,7 +112,7 @@ static inline void problem_make(problem *t, const plan *how) {
     fov_attention *p = &t->p;
     p->texts = t->texts = test_between(&rng, 1, TEXTS);
     p->heads = test_between(&rng, 1, 3);
-    p->head_size = how->head_size ? how->head_size : sizes[test_between(&rng, 0, 5)];
+    p->key_size = p->head_size = how->head_size ? how->head_size : sizes[test_between(&rng, 0, 5)];
     make_offsets(t, &rng, how);
     size_t width = p->heads * p->head_size;
     p->ldq = width + test_between(&rng, 0, 5);

@@ -9,15 +9,17 @@
 
 static const struct {
     fov_place place;
-    const char *name, *of;
-} tables[] = {{FOV_PLACE_VALUES, "values", "of the values' energy"}, {FOV_PLACE_FFN, "ffn", "of the energy of x + f(x)"}};
+    const char *name, *what, *of;
+} tables[] = {{FOV_PLACE_ATTENTION, "attention", "root mean squared error", "of the scores"},
+              {FOV_PLACE_VALUES, "values", "mean squared error", "share of the values' energy"},
+              {FOV_PLACE_FFN, "ffn", "mean squared error", "share of the energy of x + f(x)"}};
 
 static void print_table(const fov_session *session, size_t table, size_t layers) {
     fov_certificate c;
     const fov_place place = tables[table].place;
     if (!fov_session_certificate(session, place, 0, 0, &c)) return;
-    printf("\n%s %s, mean squared error on texts held out%s, share %s\nlayer", tables[table].name,
-           fov_session_method(session, place), isnan(c.fitted) ? "" : " (on those of the fit)", tables[table].of);
+    printf("\n%s %s, %s on texts held out%s, %s\nlayer", tables[table].name, fov_session_method(session, place), tables[table].what,
+           isnan(c.fitted) ? "" : " (on those of the fit)", tables[table].of);
     const int width = isnan(c.fitted) ? 9 : 18;
     for (size_t level = 0; fov_session_certificate(session, place, 0, level, &c); level++) printf("%*zu", width, c.level);
     putchar('\n');

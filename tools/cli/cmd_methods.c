@@ -32,6 +32,7 @@ static const struct {
     {FOV_METHOD_HAS_BACKWARD, "has_backward", "has a backward pass"},
     {FOV_METHOD_RANDOM, "random", "draws; reproducible from --seed"},
     {FOV_METHOD_CAUSAL, "causal", "can be causal"},
+    {FOV_METHOD_MODEL, "model", "makes projections of a model anew: not for raw buffers"},
 };
 
 static void value_text(const fov_param_info *p, double value, char *text, size_t size) {

@@ -100,10 +100,11 @@ static int write_setting(tune *t, const places *p) {
     const trial *one = &t->trials[t->chosen];
     tuned chosen = {0};
     shared_settings with = t->settings;
+    if (*one->attention) with.attention = one->attention;
     with.values = one->values;
     with.ffn = one->ffn;
     output out;
-    snprintf(chosen.attention, sizeof chosen.attention, "%s", t->settings.attention ? t->settings.attention : "");
+    snprintf(chosen.attention, sizeof chosen.attention, "%s", with.attention ? with.attention : "");
     strcpy(chosen.values, one->values);
     strcpy(chosen.ffn, one->ffn);
     int code = engine_session(&t->engine, &with, NULL);

@@ -6,10 +6,10 @@
 
 #include <stdbool.h>
 
-enum { LADDER_RUNGS = 8, SETTING_SIZE = 96 };
+enum { LADDER_RUNGS = 8, SETTING_SIZE = 96, TUNE_NAME = 3 * SETTING_SIZE + 32 };
 
 typedef struct ladder {
-    fov_place place; /* VALUES or FFN */
+    fov_place place;
     const char *method, *param;
     const char *also;           /* further parameters, from the comma on; or "" */
     bool profile;               /* needs a calibration */

@@ -37,7 +37,9 @@ static int add_methods(scaling *s, const char *const *methods, size_t count) {
     if (!s->methods) return complain_memory();
     s->methods[s->count++].text = "dense";
     for (size_t i = 0; i < (count ? count : known); i++) {
-        const char *text = count ? methods[i] : fov_method_at(FOV_PLACE_ATTENTION, i)->name;
+        info = fov_method_at(FOV_PLACE_ATTENTION, i);
+        const char *text = count ? methods[i] : info->name;
+        if (!count && info->flags & FOV_METHOD_MODEL) continue; /* there is no model here */
         if (strcmp(text, "dense")) s->methods[s->count++].text = text;
     }
     for (size_t m = 0; m < s->count; m++)

@@ -13,10 +13,13 @@
 
 enum { BLOCKS = 8, PAIRS = 4, LEAST_HALF = 20 };
 
-void tune_name(const trial *one, char text[2 * SETTING_SIZE + 16]) {
-    const bool values = strcmp(one->values, "exact") != 0, ffn = strcmp(one->ffn, "exact") != 0;
-    snprintf(text, 2 * SETTING_SIZE + 16, "%s%s%s%s%s%s", values ? "values=" : "", values ? one->values : "",
-             values && ffn ? ";" : "", ffn ? "ffn=" : "", ffn ? one->ffn : "", values || ffn ? "" : "exact");
+void tune_name(const trial *one, char text[TUNE_NAME]) {
+    const char *const names[] = {"attention", "values", "ffn"}, *const given[] = {one->attention, one->values, one->ffn};
+    int used = 0;
+    for (size_t i = 0; i < 3; i++)
+        if (*given[i] && strcmp(given[i], "exact"))
+            used += snprintf(text + used, TUNE_NAME - (size_t)used, "%s%s=%s", used ? ";" : "", names[i], given[i]);
+    if (!used) snprintf(text, TUNE_NAME, "exact");
 }
 
 /* ---- halves ---- */
@@ -182,8 +185,9 @@ static json_t *pack(const tune *t, const trial *one, int half) {
     const measured *m = &one->halves[half];
     json_t *predicted = json_array();
     for (size_t i = 0; i < t->size[half] * t->data.columns; i++) json_array_append_new(predicted, json_number(m->predicted[i]));
-    return json_pack("{s:s, s:s, s:i, s:f, s:[f,f,f], s:f, s:o}", "values", one->values, "ffn", one->ffn, "half", half, "seconds",
-                     m->seconds, "speed", m->speed, m->speed_low, m->speed_high, "share", m->share, "predicted", predicted);
+    return json_pack("{s:s, s:s, s:s, s:i, s:f, s:[f,f,f], s:f, s:o}", "attention", one->attention, "values", one->values, "ffn",
+                     one->ffn, "half", half, "seconds", m->seconds, "speed", m->speed, m->speed_low, m->speed_high, "share",
+                     m->share, "predicted", predicted);
 }
 
 static int unpack(const tune *t, const json_t *line, trial *one, int half) {
@@ -231,7 +235,7 @@ int tune_measure(tune *t, size_t index, int half, fov_error *why) {
     } else {
         fov_session_options options = {.threads = (unsigned)t->settings.threads,
                                        .seed = t->settings.seed,
-                                       .attention = t->settings.attention,
+                                       .attention = *one->attention ? one->attention : t->settings.attention,
                                        .values = one->values,
                                        .ffn = one->ffn,
                                        .profile = t->settings.profile,

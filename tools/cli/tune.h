@@ -22,6 +22,7 @@ typedef struct measured {
 } measured;
 
 typedef struct trial {
+    char attention[SETTING_SIZE]; /* "": the one of exact */
     char values[SETTING_SIZE], ffn[SETTING_SIZE];
     measured halves[2];
 } trial;
@@ -93,7 +94,7 @@ int journal_add(journal *j, json_t *line);
 void journal_close(journal *j, bool finished);
 
 /* "values=mca:alpha=0.1;ffn=topk:k=64" */
-void tune_name(const trial *one, char text[2 * SETTING_SIZE + 16]);
+void tune_name(const trial *one, char text[TUNE_NAME]);
 json_t *tune_pack(const tune *t);
 void tune_print(const tune *t);
 

@@ -67,15 +67,19 @@ int journal_open(journal *j, const char *path, json_t *header, bool restart) {
     return code;
 }
 
+/* A line without an attention is of a version that tried none. */
+static bool is_of(const json_t *line, const trial *one) {
+    const char *attention = json_string_value(json_object_get(line, "attention")),
+               *values = json_string_value(json_object_get(line, "values")), *ffn = json_string_value(json_object_get(line, "ffn"));
+    return values && ffn && !strcmp(values, one->values) && !strcmp(ffn, one->ffn) &&
+           !strcmp(attention ? attention : "", one->attention);
+}
+
 const json_t *journal_find(const journal *j, const trial *one, int half) {
     size_t i;
     json_t *line;
     json_array_foreach(j->lines, i, line) {
-        const char *values = json_string_value(json_object_get(line, "values")),
-                   *ffn = json_string_value(json_object_get(line, "ffn"));
-        if (values && ffn && !strcmp(values, one->values) && !strcmp(ffn, one->ffn) &&
-            json_integer_value(json_object_get(line, "half")) == half)
-            return line;
+        if (is_of(line, one) && json_integer_value(json_object_get(line, "half")) == half) return line;
     }
     return NULL;
 }
@@ -84,14 +88,9 @@ size_t journal_others(const tune *t) {
     size_t i, count = 0;
     json_t *line;
     json_array_foreach(t->journal.lines, i, line) {
-        const char *values = json_string_value(json_object_get(line, "values")),
-                   *ffn = json_string_value(json_object_get(line, "ffn"));
-        if (!values || !ffn || json_integer_value(json_object_get(line, "half")) != 1) continue;
-        bool counted = !strcmp(values, "exact") && !strcmp(ffn, "exact");
-        for (size_t k = 0; k < t->tested_count; k++) {
-            const trial *one = &t->trials[t->tested[k]];
-            counted = counted || (!strcmp(values, one->values) && !strcmp(ffn, one->ffn));
-        }
+        if (!json_object_get(line, "values") || json_integer_value(json_object_get(line, "half")) != 1) continue;
+        bool counted = is_of(line, &t->trials[0]); /* exact */
+        for (size_t k = 0; k < t->tested_count; k++) counted = counted || is_of(line, &t->trials[t->tested[k]]);
         count += !counted;
     }
     return count;

@@ -25,9 +25,10 @@ static json_t *pack_half(const tune *t, size_t index, int half) {
 
 static json_t *pack_trial(const tune *t, size_t index) {
     const trial *one = &t->trials[index];
-    char name[2 * SETTING_SIZE + 16];
+    char name[TUNE_NAME];
     tune_name(one, name);
-    json_t *row = json_pack("{s:s, s:s, s:s}", "setting", name, "values", one->values, "ffn", one->ffn);
+    json_t *row =
+        json_pack("{s:s, s:s, s:s, s:s}", "setting", name, "attention", one->attention, "values", one->values, "ffn", one->ffn);
     static const char *const names[] = {"first", "second"};
     for (int half = 0; half < 2 && row; half++)
         if (one->halves[half].done) json_object_set_new(row, names[half], pack_half(t, index, half));
@@ -35,13 +36,13 @@ static json_t *pack_trial(const tune *t, size_t index) {
 }
 
 json_t *tune_pack(const tune *t) {
-    char name[2 * SETTING_SIZE + 16] = "";
+    char name[TUNE_NAME] = "";
     if (t->chosen) tune_name(&t->trials[t->chosen], name);
     json_t *tried = json_array(), *tested = json_array();
     for (size_t i = 0; i < t->count; i++)
         if (t->trials[i].halves[0].done) json_array_append_new(tried, pack_trial(t, i));
     for (size_t i = 0; i < t->tested_count; i++) {
-        char other[2 * SETTING_SIZE + 16];
+        char other[TUNE_NAME];
         tune_name(&t->trials[t->tested[i]], other);
         json_array_append_new(tested, json_string(other));
     }
@@ -70,7 +71,7 @@ json_t *tune_pack(const tune *t) {
 static void print_row(const tune *t, size_t index, int half) {
     const measured *m = &t->trials[index].halves[half];
     const double exact = t->trials[0].halves[half].share;
-    char name[2 * SETTING_SIZE + 16];
+    char name[TUNE_NAME];
     tune_name(&t->trials[index], name);
     printf("  %-50s %7.2f [%6.2f, %6.2f]  %6.3f  %6.1f %%\n", name, m->verdict.loss, m->verdict.low, m->verdict.high, m->speed,
            exact > 0 ? 100 * m->share / exact : 100);
@@ -80,7 +81,7 @@ static void print_expected(const tune *t) {
     const measured *m = &t->trials[t->chosen].halves[1];
     const verdict *v = &m->verdict;
     const double exact = t->trials[0].halves[1].share;
-    char name[2 * SETTING_SIZE + 16];
+    char name[TUNE_NAME];
     tune_name(&t->trials[t->chosen], name);
     printf("\ntaken: %s\nexpect, from the second half, which had no part in the choice of what was tested:\n", name);
     printf("  %.2f times as fast as exact (%.2f to %.2f over blocks), %.1f %% of its multiply-adds\n", m->speed, m->speed_low,

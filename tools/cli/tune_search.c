@@ -1,10 +1,11 @@
 /* tune_search.c: which settings are tried, which pass, which is taken.
  *
  * First half: every ladder from its safe end; it is left when a rung loses more than twice what is accepted (further ones lose
- * more). Then the best of both places together. Of those that pass and gain, at most TUNE_TESTED are tested on the second half: the
- * best, and then the best of those that lose less than all before. The second half has seen none of the search, so only the
- * settings tested on it need a correction: each is held to alpha / their number (Bonferroni), which makes the bound of whichever is
- * taken hold with the confidence asked for. Those that an earlier run of the same journal tested count too. */
+ * more). Then the best of values and feed-forward together, and the best of all so far with the best of attention. Of those that
+ * pass and gain, at most TUNE_TESTED are tested on the second half: the best, and then the best of those that lose less than all
+ * before. The second half has seen none of the search, so only the settings tested on it need a correction: each is held to alpha /
+ * their number (Bonferroni), which makes the bound of whichever is taken hold with the confidence asked for. Those that an earlier
+ * run of the same journal tested count too. */
 #include "report.h"
 #include "tune.h"
 
@@ -27,8 +28,11 @@ static bool passes(const tune *t, size_t i) {
     return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss + ROUNDING;
 }
 
+enum { VALUES = 1, FFN = 2, ATTENTION = 4 }; /* places */
+
 static bool at_place(const trial *one, unsigned places) {
-    const unsigned own = (strcmp(one->values, "exact") ? 1u : 0u) | (strcmp(one->ffn, "exact") ? 2u : 0u);
+    const unsigned own =
+        (strcmp(one->values, "exact") ? VALUES : 0u) | (strcmp(one->ffn, "exact") ? FFN : 0u) | (*one->attention ? ATTENTION : 0u);
     return own && !(own & ~places);
 }
 
@@ -78,12 +82,13 @@ static bool has_time(tune *t) {
 }
 
 /* *loss: on the first half; NAN when the setting cannot be here or the time is over. */
-static int try_setting(tune *t, const char *values, const char *ffn, double *loss) {
+static int try_setting(tune *t, const char *attention, const char *values, const char *ffn, double *loss) {
     fov_error why;
     *loss = NAN;
     if (t->count == TUNE_TRIALS) return 0;
     trial *one = &t->trials[t->count];
     *one = (trial){0};
+    snprintf(one->attention, sizeof one->attention, "%s", attention);
     snprintf(one->values, sizeof one->values, "%s", values);
     snprintf(one->ffn, sizeof one->ffn, "%s", ffn);
     if (!journal_find(&t->journal, one, 0) && !has_time(t)) {
@@ -95,7 +100,7 @@ static int try_setting(tune *t, const char *values, const char *ffn, double *los
     if (!code && one->halves[0].done) {
         *loss = one->halves[0].verdict.loss;
     } else if (!code) {
-        char name[2 * SETTING_SIZE + 16];
+        char name[TUNE_NAME];
         tune_name(one, name);
         code = leave_out(t, name, why.message);
     }
@@ -109,8 +114,8 @@ static int climb(tune *t, const ladder *l) {
     for (size_t i = 0; i < rungs && !t->stopped; i++) {
         double loss;
         ladder_setting(l, i, t->engine.info->ffn_width, text);
-        const bool values = l->place == FOV_PLACE_VALUES;
-        const int code = try_setting(t, values ? text : "exact", values ? "exact" : text, &loss);
+        const int code = try_setting(t, l->place == FOV_PLACE_ATTENTION ? text : "", l->place == FOV_PLACE_VALUES ? text : "exact",
+                                     l->place == FOV_PLACE_FFN ? text : "exact", &loss);
         if (code) return code;
         if (isnan(loss) && l->of_ffn && l->profile && !t->stopped) { /* no level of this profile: another rung may be */
             t->planned -= t->size[0];
@@ -125,13 +130,19 @@ static int climb(tune *t, const ladder *l) {
     return 0;
 }
 
+/* An attention other than the checkpoint's that was asked for is kept. */
+static bool climbable(const tune *t, const ladder *l) {
+    return ladder_offered(l) &&
+           !(l->place == FOV_PLACE_ATTENTION && t->settings.attention && strcmp(t->settings.attention, "dense"));
+}
+
 static int search_ladders(tune *t) {
     const ladder *l;
     for (size_t i = 0; (l = ladder_at(i)); i++)
-        if (ladder_offered(l) && (t->has_profile || !l->profile)) t->planned += ladder_rungs(l) * t->size[0];
+        if (climbable(t, l) && (t->has_profile || !l->profile)) t->planned += ladder_rungs(l) * t->size[0];
     int code = 0;
     for (size_t i = 0; (l = ladder_at(i)) && !code && !t->stopped; i++) {
-        if (!ladder_offered(l)) continue;
+        if (!climbable(t, l)) continue;
         if (!l->profile || t->has_profile) {
             code = climb(t, l);
             continue;
@@ -144,14 +155,23 @@ static int search_ladders(tune *t) {
 }
 
 static int search_together(tune *t) {
-    size_t values[2], ffn[2];
-    const size_t value_count = shortlist(t, 1, values, 2), ffn_count = shortlist(t, 2, ffn, 2);
+    size_t values[2], ffn[2], both[2], attention[2];
+    const size_t value_count = shortlist(t, VALUES, values, 2), ffn_count = shortlist(t, FFN, ffn, 2);
     int code = 0;
     t->planned += value_count * ffn_count * t->size[0];
     for (size_t i = 0; i < value_count; i++)
         for (size_t k = 0; k < ffn_count && !code && !t->stopped; k++) {
             double loss;
-            code = try_setting(t, t->trials[values[i]].values, t->trials[ffn[k]].ffn, &loss);
+            code = try_setting(t, "", t->trials[values[i]].values, t->trials[ffn[k]].ffn, &loss);
+        }
+    const size_t attention_count = code ? 0 : shortlist(t, ATTENTION, attention, 2);
+    const size_t both_count = code ? 0 : shortlist(t, VALUES | FFN, both, 2);
+    t->planned += attention_count * both_count * t->size[0];
+    for (size_t i = 0; i < both_count; i++)
+        for (size_t k = 0; k < attention_count && !code && !t->stopped; k++) {
+            double loss;
+            const trial *base = &t->trials[both[i]];
+            code = try_setting(t, t->trials[attention[k]].attention, base->values, base->ffn, &loss);
         }
     return code;
 }
@@ -182,7 +202,7 @@ static int test_second(tune *t) {
 
 static void say_none_passes(tune *t) {
     size_t least = 0;
-    char name[2 * SETTING_SIZE + 16];
+    char name[TUNE_NAME];
     for (size_t i = 1; i < t->count; i++)
         if (t->trials[i].halves[0].done &&
             (!least || t->trials[i].halves[0].verdict.loss < t->trials[least].halves[0].verdict.loss))
@@ -257,7 +277,7 @@ int tune_search(tune *t) {
     }
     if (!code) code = search_ladders(t);
     if (!code) code = search_together(t);
-    if (!code) t->tested_count = shortlist(t, 3, t->tested, TUNE_TESTED);
+    if (!code) t->tested_count = shortlist(t, VALUES | FFN | ATTENTION, t->tested, TUNE_TESTED);
     if (!code && t->tested_count) code = test_second(t);
     progress_end(&t->progress);
     if (!code && !t->chosen) (t->tested_count ? say_unconfirmed : say_none_passes)(t);

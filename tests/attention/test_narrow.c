@@ -1,0 +1,386 @@
+/* test_narrow.c: narrow attention: the fit against eigenvalues, the bound weights and attention of narrow keys against plain loops,
+ * all in double. */
+#include <math.h>
+#include <string.h>
+
+#include "attention/dense.h"
+#include "attention/narrow_fit.h"
+#include "attention/svd.h"
+#include "support/blocks.h"
+#include "support/tiers.h"
+
+/* ---- the fit ---- */
+
+enum { N = 24, LEVELS = N / FOV_NARROW_STEP + 1 };
+
+/* Moments of `count` vectors whose directions differ in size: c = sum x x^T / count. */
+static void moments(test_rng *rng, size_t count, double c[N][N]) {
+    double turn[N][N], x[N];
+    for (size_t i = 0; i < N * N; i++) turn[i / N][i % N] = (double)test_float(rng);
+    memset(c, 0, sizeof(double[N][N]));
+    for (size_t t = 0; t < count; t++) {
+        memset(x, 0, sizeof x);
+        for (size_t k = 0; k < N; k++) {
+            const double size = (double)test_float(rng) * pow(.8, (double)k);
+            for (size_t i = 0; i < N; i++) x[i] += size * turn[i][k];
+        }
+        for (size_t i = 0; i < N; i++)
+            for (size_t k = 0; k < N; k++) c[i][k] += x[i] * x[k] / (double)count;
+    }
+}
+
+/* Eigenvalues of the symmetric g, descending, by cyclic two-sided rotations; g is lost. */
+static void eigenvalues(double g[N][N], double value[N]) {
+    for (int sweep = 0; sweep < 40; sweep++)
+        for (size_t p = 0; p < N; p++)
+            for (size_t q = p + 1; q < N; q++) {
+                if (g[p][q] == 0) continue;
+                const double theta = (g[q][q] - g[p][p]) / (2 * g[p][q]);
+                const double tangent = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
+                const double c = 1 / sqrt(tangent * tangent + 1), s = tangent * c;
+                for (size_t k = 0; k < N; k++) {
+                    const double a = g[k][p], b = g[k][q];
+                    g[k][p] = c * a - s * b;
+                    g[k][q] = s * a + c * b;
+                }
+                for (size_t k = 0; k < N; k++) {
+                    const double a = g[p][k], b = g[q][k];
+                    g[p][k] = c * a - s * b;
+                    g[q][k] = s * a + c * b;
+                }
+            }
+    for (size_t i = 0; i < N; i++) value[i] = g[i][i];
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = i + 1; j < N; j++)
+            if (value[j] > value[i]) {
+                const double swap = value[i];
+                value[i] = value[j];
+                value[j] = swap;
+            }
+}
+
+/* Squared singular values of Q^(1/2) K^(1/2): eigenvalues of L^T K L, Q = L L^T (Cholesky). */
+static void squares(double q[N][N], double k[N][N], double value[N]) {
+    static double l[N][N], kl[N][N], g[N][N];
+    memset(l, 0, sizeof l);
+    for (size_t j = 0; j < N; j++)
+        for (size_t i = j; i < N; i++) {
+            double sum = q[i][j];
+            for (size_t c = 0; c < j; c++) sum -= l[i][c] * l[j][c];
+            l[i][j] = i == j ? sqrt(sum) : sum / l[j][j];
+        }
+    memset(kl, 0, sizeof kl);
+    memset(g, 0, sizeof g);
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < N; c++)
+            for (size_t j = 0; j < N; j++) kl[i][j] += k[i][c] * l[c][j];
+    for (size_t i = 0; i < N; i++)
+        for (size_t c = 0; c < N; c++)
+            for (size_t j = 0; j < N; j++) g[i][j] += l[c][i] * kl[c][j];
+    eigenvalues(g, value);
+}
+
+static double query[N][N], key[N][N];
+static float to_query[N * N], to_key[N * N], errors[LEVELS];
+static double scratch[8 * N * N];
+
+static void run_fit(void) {
+    const fov_narrow_fit fit = {N, N, &query[0][0], &key[0][0], to_query, to_key};
+    assert_true(fov_narrow_fit_scratch(N) <= sizeof scratch / sizeof *scratch);
+    fov_narrow_fit_run(&fit, scratch);
+    fov_narrow_fit_error(&fit, errors, scratch);
+}
+
+/* E[(q^T k - sum_{i < r} (A q)_i (B k)_i)^2] / N, from its expansion. */
+static double left_by(size_t r) {
+    static double e[N][N];
+    double sum = 0;
+    for (size_t i = 0; i < N; i++)
+        for (size_t k = 0; k < N; k++) {
+            e[i][k] = i == k;
+            for (size_t c = 0; c < r; c++) e[i][k] -= (double)to_query[c * N + i] * (double)to_key[c * N + k];
+        }
+    for (size_t i = 0; i < N; i++)
+        for (size_t j = 0; j < N; j++)
+            for (size_t a = 0; a < N; a++)
+                for (size_t b = 0; b < N; b++) sum += query[i][j] * e[i][a] * e[j][b] * key[a][b];
+    return sum / N;
+}
+
+/* What r rows leave is the tail of the squared singular values, the least there can be; A and B are in f32, to 6e-8 of their size.
+ */
+static void test_fit(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed < 4; seed++) {
+        test_rng rng = {seed};
+        double value[N];
+        moments(&rng, 400, query);
+        moments(&rng, 300, key);
+        run_fit();
+        squares(query, key, value);
+        double whole = 0;
+        for (size_t i = 0; i < N; i++) whole += value[i] / N;
+        for (size_t l = 0; l < LEVELS; l++) {
+            const size_t r = l * FOV_NARROW_STEP;
+            double tail = 0;
+            for (size_t i = r; i < N; i++) tail += value[i] / N;
+            assert_true(fabs(left_by(r) - tail) <= 1e-6 * whole);
+            assert_true(fabs(pow((double)errors[l], 2) - left_by(r)) <= 1e-6 * whole);
+            if (l) assert_true(tail < .5 * whole); /* there is something to gain */
+        }
+        /* and so for every r, not just the multiples */
+        double tail = value[N - 1] / N + value[N - 2] / N;
+        assert_true(fabs(left_by(N - 2) - tail) <= 1e-6 * whole);
+    }
+}
+
+/* Moments without rank: as many rows as there is rank leave nothing; nothing is blown up. */
+static void test_degenerate(void **state) {
+    (void)state;
+    for (size_t count = 0; count < 6; count += 5) {
+        test_rng rng = {9};
+        moments(&rng, 50, query);
+        memset(key, 0, sizeof key);
+        if (count) moments(&rng, count, key);
+        run_fit();
+        for (size_t i = 0; i < N * N; i++) assert_true(isfinite(to_query[i]) && isfinite(to_key[i]));
+        for (size_t l = 0; l < LEVELS; l++) assert_true((double)errors[l] <= (l ? 1e-3 : 1) * (double)errors[0]);
+        assert_true(count ? errors[0] > 0 : errors[0] == 0);
+    }
+}
+
+/* a = sum value left right^T with orthonormal rows, the values descending. */
+static void test_svd(void **state) {
+    (void)state;
+    test_rng rng = {4};
+    double a[N][N], right[N][N], left[N][N], value[N];
+    for (size_t i = 0; i < N * N; i++) a[i / N][i % N] = right[i / N][i % N] = (double)test_float(&rng);
+    fov_svd(N, &right[0][0], &left[0][0], value);
+    for (size_t i = 0; i < N; i++)
+        for (size_t k = 0; k < N; k++) {
+            double sum = 0, u = 0, v = 0;
+            for (size_t c = 0; c < N; c++) {
+                sum += value[c] * left[c][i] * right[c][k];
+                u += left[i][c] * left[k][c];
+                v += right[i][c] * right[k][c];
+            }
+            assert_true(fabs(sum - a[i][k]) <= 1e-12);
+            assert_true(fabs(u - (i == k)) <= 1e-12 && fabs(v - (i == k)) <= 1e-12);
+        }
+    for (size_t i = 1; i < N; i++) assert_true(value[i] <= value[i - 1]);
+}
+
+/* ---- binding ---- */
+
+enum { HEADS = 3, SIZE = 16, WIDTH = 70, WIDEST = 16 };
+
+typedef struct layer {
+    float w[2][HEADS * SIZE * WIDTH], bias[2][HEADS * SIZE]; /* of q, of k */
+    float to[2][HEADS * WIDEST * SIZE], mean[HEADS * SIZE];  /* A, B */
+    float error[HEADS * (WIDEST / FOV_NARROW_STEP + 1)], held[HEADS * (WIDEST / FOV_NARROW_STEP + 1)];
+    fov_attention_profile profile;
+    fov_attention_projections own;
+    void *block;
+} layer;
+
+static void make_layer(layer *s, fov_type type) {
+    const fov_kernels *kernels = fov_kernels_get(NULL);
+    test_rng rng = {type + 11u};
+    float *const all[] = {s->w[0], s->w[1], s->bias[0], s->bias[1], s->to[0], s->to[1], s->mean};
+    const size_t sizes[] = {HEADS * SIZE * WIDTH,  HEADS * SIZE * WIDTH,  HEADS * SIZE, HEADS * SIZE,
+                            HEADS * WIDEST * SIZE, HEADS * WIDEST * SIZE, HEADS * SIZE};
+    for (size_t i = 0; i < 7; i++)
+        for (size_t k = 0; k < sizes[i]; k++) all[i][k] = test_float(&rng);
+    for (size_t h = 0; h < HEADS; h++)
+        for (size_t l = 0; l <= WIDEST / FOV_NARROW_STEP; l++) { /* held: 1 and .4 in two heads, 0 and .1 in one */
+            s->held[h * (WIDEST / FOV_NARROW_STEP + 1) + l] = l == 0 ? 5 : l == 1 ? (float)(h < 2) : h < 2 ? .4f : .1f;
+            s->error[h * (WIDEST / FOV_NARROW_STEP + 1) + l] = 0;
+        }
+    s->profile = (fov_attention_profile){"file", WIDEST, s->to[0], s->to[1], s->mean, s->error, s->held};
+    fov_arena arena = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        s->own = (fov_attention_projections){.heads = HEADS, .key_size = SIZE};
+        s->own.q = fov_linear_take(&arena, HEADS * SIZE, WIDTH, type);
+        s->own.k = fov_linear_take(&arena, HEADS * SIZE, WIDTH, type);
+        if (pass) break;
+        s->block = aligned_alloc(64, arena.used);
+        assert_non_null(s->block);
+        arena = (fov_arena){s->block, 0, arena.used, false};
+    }
+    static float words[FOV_PANEL * WIDTH];
+    fov_linear *const both[] = {&s->own.q, &s->own.k};
+    for (size_t i = 0; i < 2; i++) {
+        fov_pack_type(kernels, type, s->w[i], WIDTH, HEADS * SIZE, WIDTH, both[i]->w, both[i]->scale, both[i]->sum, words);
+        memcpy(both[i]->bias, s->bias[i], sizeof s->bias[i]);
+    }
+}
+
+static fov_setting setting_of(const char *text) {
+    size_t count;
+    const fov_method_info *const *infos = fov_attention_infos(&count);
+    fov_setting setting;
+    assert_int_equal(fov_setting_parse(&setting, infos, count, text, NULL), FOV_OK);
+    return setting;
+}
+
+/* Rows T W and biases T (b - mean) of every head, for the weights as the layer holds them, to the rounding of the type. */
+static void check_linear(const layer *s, size_t which, const fov_linear *from, const fov_linear *to, size_t rank) {
+    const double step = from->type == FOV_TYPE_INT8 ? 1. / 127 : from->type == FOV_TYPE_BF16 ? 0x1p-8 : 0x1p-22;
+    assert_true(to->m == HEADS * rank && to->k == WIDTH && to->type == from->type);
+    for (size_t h = 0; h < HEADS; h++)
+        for (size_t r = 0; r < rank; r++) {
+            const float *t = s->to[which] + (h * WIDEST + r) * SIZE;
+            double bias = 0, want[WIDTH] = {0}, most = 0;
+            for (size_t i = 0; i < SIZE; i++) {
+                const size_t row = h * SIZE + i;
+                bias += (double)t[i] * ((double)s->bias[which][row] - (which ? (double)s->mean[row] : 0));
+                for (size_t k = 0; k < WIDTH; k++)
+                    want[k] += (double)t[i] * (double)fov_packed_at(from->type, from->w, from->scale, WIDTH, row, k);
+            }
+            for (size_t k = 0; k < WIDTH; k++) most = fmax(most, fabs(want[k]));
+            assert_true(fabs((double)to->bias[h * rank + r] - bias) <= 1e-5);
+            for (size_t k = 0; k < WIDTH; k++)
+                assert_true(fabs((double)fov_packed_at(to->type, to->w, to->scale, WIDTH, h * rank + r, k) - want[k]) <=
+                            most * step);
+        }
+}
+
+/* The least rank whose held-out error, rms over heads, is tau at most: sqrt(2 / 3) = .816 at 8, sqrt(.33 / 3) = .332 at 16. */
+static void test_bind(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t rank;
+    } cases[] = {{"narrow:tau=0", 0},    {"narrow:tau=.33", 0}, {"narrow:tau=.34", 16},
+                 {"narrow:tau=.81", 16}, {"narrow:tau=.82", 8}, {"narrow:tau=1000", 8}};
+    for (unsigned type = 0; type < FOV_TYPES; type++) {
+        static layer s;
+        make_layer(&s, (fov_type)type);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            const fov_setting setting = setting_of(cases[i].text);
+            fov_attention_projections *bound = NULL;
+            fov_error error;
+            assert_int_equal(
+                fov_attention_narrow.bind(&setting, &s.own, &s.profile, fov_allocator_or_default(NULL), &bound, &error), FOV_OK);
+            assert_int_equal(bound != NULL, cases[i].rank > 0);
+            if (!bound) continue;
+            assert_int_equal(bound->key_size, cases[i].rank);
+            assert_int_equal(bound->heads, HEADS);
+            check_linear(&s, 0, &s.own.q, &bound->q, cases[i].rank);
+            check_linear(&s, 1, &s.own.k, &bound->k, cases[i].rank);
+            fov_release(fov_allocator_or_default(NULL), bound);
+        }
+        free(s.block);
+    }
+    fov_attention_projections *bound = NULL;
+    fov_error error;
+    static layer s;
+    make_layer(&s, FOV_TYPE_F32);
+    const fov_setting setting = setting_of("narrow");
+    assert_int_equal(fov_attention_narrow.bind(&setting, &s.own, NULL, fov_allocator_or_default(NULL), &bound, &error),
+                     FOV_ERR_UNSUPPORTED);
+    assert_non_null(strstr(error.message, "foveate calibrate"));
+    free(s.block);
+}
+
+/* ---- keys narrower than values ---- */
+
+typedef struct sizes {
+    size_t key, head, keys, queries;
+    bool listed; /* outputs are some of the queries */
+} sizes;
+
+enum { MOST = 700, WIDE = 40, H = 2 };
+
+/* softmax(q k / 2) v of head h and query i, in double. */
+static void reference(const sizes *z, const float *q, const float *k, const float *v, size_t h, size_t i, double *y) {
+    static double a[MOST];
+    double top = -INFINITY, total = 0;
+    for (size_t j = 0; j < z->keys; j++) {
+        a[j] = 0;
+        for (size_t c = 0; c < z->key; c++) a[j] += (double)q[(i * H + h) * z->key + c] * (double)k[(j * H + h) * z->key + c] / 2;
+        top = fmax(top, a[j]);
+    }
+    for (size_t j = 0; j < z->keys; j++) total += a[j] = exp(a[j] - top);
+    for (size_t c = 0; c < z->head; c++) {
+        y[c] = 0;
+        for (size_t j = 0; j < z->keys; j++) y[c] += a[j] / total * (double)v[(j * H + h) * z->head + c];
+    }
+}
+
+static void check_sizes(const fov_kernels *kernels, const sizes *z, unsigned threads) {
+    test_rng rng = {z->key * 100 + z->head};
+    float *q = block_rows(&rng, 0, z->queries, H * z->key, H * z->key, 2);
+    float *k = block_rows(&rng, 0, z->keys, H * z->key, H * z->key, 2);
+    float *v = block_rows(&rng, 0, z->keys, H * z->head, H * z->head, 1);
+    const size_t outputs = z->listed ? 3 : z->queries;
+    const uint32_t list[3] = {(uint32_t)z->queries - 1, 0, (uint32_t)z->queries / 2};
+    const size_t starts[1] = {0}, q_offsets[2] = {0, z->queries}, k_offsets[2] = {0, z->keys}, y_offsets[2] = {0, outputs};
+    const fov_setting setting = setting_of("narrow");
+    /* as the encoder asks: for heads of the checkpoint's size, the larger of both */
+    const fov_attention_size size = {.longest = z->keys > z->queries ? z->keys : z->queries,
+                                     .texts = 1,
+                                     .tokens = z->keys,
+                                     .heads = H,
+                                     .head_size = z->key > z->head ? z->key : z->head,
+                                     .threads = threads};
+    const size_t bytes = fov_attention_narrow.workspace(&setting, &size);
+    for (int stored = 0; stored < 2; stored++) {
+        float *y = block_make(outputs * H * z->head, NAN), *weights = block_make(H * z->queries * z->keys, NAN);
+        void *memory = scratch_make(bytes);
+        const fov_attention p = {.texts = 1,
+                                 .heads = H,
+                                 .head_size = z->head,
+                                 .key_size = z->key,
+                                 .q_offsets = q_offsets,
+                                 .k_offsets = k_offsets,
+                                 .y_offsets = y_offsets,
+                                 .y_query = z->listed ? list : NULL,
+                                 .q = q,
+                                 .k = k,
+                                 .v = v,
+                                 .ldq = H * z->key,
+                                 .ldk = H * z->key,
+                                 .ldv = H * z->head,
+                                 .y = y,
+                                 .ldy = H * z->head,
+                                 .scale = .5f};
+        const fov_attention_run run = {kernels, &setting, threads, memory};
+        const fov_attention_weight_set set = {weights, starts, NULL, NULL};
+        if (stored) {
+            fov_attention_narrow.weights(&run, &p, &set);
+            fov_attention_narrow.apply(&run, &p, &set);
+        } else {
+            fov_attention_narrow.forward(&run, &p);
+        }
+        for (size_t o = 0; o < outputs; o++)
+            for (size_t h = 0; h < H; h++) {
+                double want[WIDE];
+                reference(z, q, k, v, h, z->listed ? list[o] : o, want);
+                for (size_t c = 0; c < z->head; c++) /* scores up to 2 * key: some 1e-6 of rounding, means of values below 1 */
+                    assert_true(fabs((double)y[(o * H + h) * z->head + c] - want[c]) <= 2e-5);
+            }
+        block_check(y, outputs * H * z->head);
+        block_check(weights, H * z->queries * z->keys);
+        scratch_free(memory, bytes);
+        free(y);
+        free(weights);
+    }
+    free(q);
+    free(k);
+    free(v);
+}
+
+static void test_sizes(void **state) {
+    (void)state;
+    static const sizes cases[] = {{8, 40, 20, 20, false},  {24, 7, 33, 33, false}, {8, 16, MOST, 60, false},
+                                  {16, 8, MOST, 40, true}, {1, 32, 5, 9, false},   {40, 8, 300, 30, true}};
+    FOR_EACH_TIER(kernels)
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) check_sizes(kernels, &cases[i], 1 + (unsigned)i % 3);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_fit), cmocka_unit_test(test_degenerate), cmocka_unit_test(test_svd),
+                                       cmocka_unit_test(test_bind), cmocka_unit_test(test_sizes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
