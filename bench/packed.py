@@ -3,7 +3,7 @@
 
 Start: a fresh process classifies one text; the two kinds take turns. Warm: the files are in the page cache; cold: they are dropped
 from it before (POSIX_FADV_DONTNEED). Memory: Pss of /proc/PID/smaps_rollup, a process's own memory and its share of what it shares, after
-texts were classified one by one; with --batches after batches of 4096 tokens, whose working memory every process has for itself.
+texts were classified one by one; with --batches after full batches, whose working memory every process has for itself.
 
     python3 bench/packed.py --model MODELS/bert-base-uncased-sst2 --rounds 9
 """
@@ -25,7 +25,7 @@ def pss(process):
 
 
 class Batched:
-    """A process that has computed full batches of 4096 tokens, and stays: its working memory is its own."""
+    """A process that has computed full full batches, and stays: its working memory is its own."""
 
     def __init__(self, command):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -225,7 +225,7 @@ typedef struct fov_session_options {
     const char *attention; /* "dense", ...; NULL: the checkpoint's own */
     const char *values;    /* "exact", "mca:alpha=.2", ...; NULL: "exact" */
     const char *ffn;       /* "exact", ...; NULL: "exact" */
-    size_t batch_tokens;   /* tokens in flight; 0: 4096. Never changes a result */
+    size_t batch_tokens;   /* tokens in flight; 0: 512 a thread, 1024 at least, 4096 at most. Never changes a result */
     size_t max_length;     /* tokens kept of one text; 0: the model's limit. At least 3 (pairs 4, RoBERTa's 5), at most the limit */
     fov_pooling pooling;   /* for fov_embed; 0: the model's */
     int normalize;         /* for fov_embed: 1 yes, -1 no, 0: the model's */
@@ -348,7 +348,7 @@ typedef struct fov_calibration fov_calibration;
 typedef struct fov_calibration_options {
     unsigned threads;    /* 1..256; 0: default of the machine */
     size_t max_length;   /* tokens kept of one text; 0: the model's limit */
-    size_t batch_tokens; /* tokens in flight; 0: 4096. Never changes the profile */
+    size_t batch_tokens; /* tokens in flight; 0: as of a session. Never changes the profile */
     int compact;         /* 1: a small profile: few levels, weights in f16 */
 } fov_calibration_options;
 

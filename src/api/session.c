@@ -10,6 +10,12 @@
 
 enum { MIN_BATCH_TOKENS = 128 };
 
+/* 512 for each thread: more make no thread faster, and the working memory, which every process has for itself, grows with them. */
+static size_t default_batch_tokens(unsigned threads) {
+    const size_t tokens = 512 * (size_t)threads;
+    return tokens < 1024 ? 1024 : tokens > 4096 ? 4096 : tokens;
+}
+
 static fov_status parse_methods(fov_session *s, const fov_session_options *o, fov_error *error) {
     const struct {
         fov_place place;
@@ -48,9 +54,9 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
     s->settings.threads = o->threads ? o->threads : fov_threads_default();
     s->settings.all_rows = o->all_rows;
     s->settings.longest = s->max_length;
-    s->settings.batch_tokens = o->batch_tokens ? o->batch_tokens : 4096;
+    s->settings.batch_tokens = o->batch_tokens ? o->batch_tokens : default_batch_tokens(s->settings.threads);
     if (s->settings.batch_tokens > (size_t)1 << 24)
-        return fov_fail(error, FOV_ERR_ARGUMENT, "batch_tokens", "%zu is more than 16777216; give less, or 0 for 4096",
+        return fov_fail(error, FOV_ERR_ARGUMENT, "batch_tokens", "%zu is more than 16777216; give less, or 0 for the default",
                         o->batch_tokens);
     if (s->settings.batch_tokens < s->max_length) s->settings.batch_tokens = s->max_length;
     if (s->settings.batch_tokens < MIN_BATCH_TOKENS) s->settings.batch_tokens = MIN_BATCH_TOKENS;
