@@ -57,6 +57,8 @@ SETTINGS = {  # name: (setting, what it shows)
     "guided without importance": ("ffn=guided:beta=0", "every token alike, by error alone"),
     "narrow": ("ffn=narrow", "one level for all"),
     "narrow heads": ("attention=narrow", "default: queries and keys of fewer columns"),
+    "narrow heads, values too": ("attention=narrow:kappa=.3", "the same of values and outputs"),
+    "narrow heads, values too + guided .006": ("attention=narrow:kappa=.3;ffn=guided:lambda=.006", "budget"),
     "narrow heads + regress .05 + guided .006": ("attention=narrow;values=regress:lambda=.05;ffn=guided:lambda=.006", "budget"),
     "narrow heads + regress + guided": ("attention=narrow;values=regress;ffn=guided", "all defaults"),
     "regress + guided": ("values=regress;ffn=guided", "both defaults"),

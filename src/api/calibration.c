@@ -1,4 +1,6 @@
 /* calibration.c: the public calls that make a profile: texts through the exact encoder, whose layers' inputs are summed up. */
+#include <string.h>
+
 #include "api/session.h"
 #include "core/rng.h"
 #include "core/status.h"
@@ -10,7 +12,9 @@ struct fov_calibration {
     fov_moments *fitted, *held; /* sums over the texts of the fits, and over those held out */
     uint32_t *rows;             /* [batch_tokens] of a batch: those of the fits, then those held out */
     size_t fitted_rows;
-    fov_sample *sample; /* of the inputs of the feed-forward layers */
+    fov_moments *contexts[2]; /* [L H] of each head's contexts: of the fits, held out; NULL where attention is not dense */
+    float *columns;           /* [batch_tokens][D] of one head */
+    fov_sample *sample;       /* of the inputs of the feed-forward layers */
     uint64_t texts, tokens, held_texts, held_tokens, hash;
     uint64_t blank_texts, blank_tokens; /* apart from these: nothing but special tokens, in no sum */
     bool compact;
@@ -27,10 +31,25 @@ static void divide(fov_calibration *c, const fov_batch *batch) {
     }
 }
 
+static void add_contexts(fov_calibration *c, size_t layer, const float *y, size_t rows) {
+    const fov_config *config = &c->session->model->config;
+    const size_t d = config->width / config->heads;
+    if (!c->contexts[0]) return;
+    for (size_t h = 0; h < config->heads; h++) {
+        for (size_t i = 0; i < rows; i++) memcpy(c->columns + i * d, y + i * config->width + h * d, d * sizeof *c->columns);
+        fov_moments_add(c->contexts[0], layer * config->heads + h, c->columns, c->rows, c->fitted_rows);
+        fov_moments_add(c->contexts[1], layer * config->heads + h, c->columns, c->rows + c->fitted_rows, rows - c->fitted_rows);
+    }
+}
+
 static void observe(void *context, fov_seam seam, size_t layer, const fov_batch *batch, const float *x, size_t rows) {
     fov_calibration *c = context;
     if (seam == FOV_SEAM_FFN) {
         fov_sample_add(c->sample, layer, x);
+        return;
+    }
+    if (seam == FOV_SEAM_CONTEXT) {
+        add_contexts(c, layer, x, rows);
         return;
     }
     if (!layer) {
@@ -39,6 +58,18 @@ static void observe(void *context, fov_seam seam, size_t layer, const fov_batch 
     }
     fov_moments_add(c->fitted, layer, x, c->rows, c->fitted_rows);
     fov_moments_add(c->held, layer, x, c->rows + c->fitted_rows, rows - c->fitted_rows);
+}
+
+static fov_status create_contexts(fov_calibration *c, unsigned threads) {
+    const struct fov_model *model = c->session->model;
+    const size_t heads = model->config.heads, d = model->config.width / heads;
+    fov_status status = FOV_OK;
+    if (!fov_attention_fit_wanted(model)) return FOV_OK;
+    c->columns = fov_alloc(&model->allocator, fov_mul(fov_mul(c->session->settings.batch_tokens, d), sizeof *c->columns));
+    if (!c->columns) status = FOV_ERR_MEMORY;
+    for (size_t i = 0; i < 2 && !status; i++)
+        status = fov_moments_create(fov_mul(model->config.layers, heads), d, threads, &model->allocator, &c->contexts[i]);
+    return status;
 }
 
 fov_status fov_calibration_create(const fov_model *model, const fov_calibration_options *options, fov_calibration **calibration,
@@ -61,6 +92,7 @@ fov_status fov_calibration_create(const fov_model *model, const fov_calibration_
         if (!status) status = fov_moments_create(layers, width, threads, &model->allocator, &c->held);
         c->rows = fov_alloc(&model->allocator, fov_mul(c->session->settings.batch_tokens, sizeof *c->rows));
         if (!status && !c->rows) status = FOV_ERR_MEMORY;
+        if (!status) status = create_contexts(c, threads);
         if (!status)
             status = fov_sample_create(model->config.layers, model->config.width, fov_profile_sample(model), &model->allocator,
                                        &c->sample);
@@ -81,6 +113,8 @@ void fov_calibration_free(fov_calibration *c) {
     fov_session_free(c->session);
     fov_moments_free(c->fitted);
     fov_moments_free(c->held);
+    for (size_t i = 0; i < 2; i++) fov_moments_free(c->contexts[i]);
+    fov_release(&allocator, c->columns);
     fov_release(&allocator, c->rows);
     fov_sample_free(c->sample);
     fov_release(&allocator, c);
@@ -182,6 +216,7 @@ fov_status fov_calibration_write(fov_calibration *c, fov_writer write, void *con
                                        .texts = c->texts,
                                        .tokens = c->tokens,
                                        .max_length = c->session->max_length};
-    const fov_profile_sums sums = {c->fitted, c->held, c->sample, {c->held_texts, c->held_tokens}};
+    const fov_profile_sums sums = {
+        c->fitted, c->held, {c->contexts[0], c->contexts[1]}, c->sample, {c->held_texts, c->held_tokens}};
     return fov_profile_write(model, &sums, &provenance, &options, write, context, error);
 }

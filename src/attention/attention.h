@@ -99,7 +99,9 @@ typedef struct fov_attention_weight_set {
 /* The projections of a layer that make q and k: a model's own, or what a method has in their place. */
 typedef struct fov_attention_projections {
     fov_linear q, k; /* [heads * key_size, C] */
-    size_t heads, key_size;
+    fov_linear v, o; /* [heads * value_size, C], [C, heads * value_size] */
+    size_t heads, key_size, value_size;
+    bool made; /* v is a method's, one matrix: a layer's own is packed head by head */
 } fov_attention_projections;
 
 typedef struct fov_attention_row {
@@ -126,6 +128,8 @@ typedef struct fov_attention_row {
      * there is none): *bound, freed with fov_release, or NULL for the layer's own. NULL: the method takes q and k as they are. */
     fov_status (*bind)(const fov_setting *setting, const fov_attention_projections *own, const fov_attention_profile *profile,
                        const fov_allocator *allocator, fov_attention_projections **bound, fov_error *error);
+    /* Whether it makes values of its own, so that no value estimator can; NULL: never. */
+    bool (*makes_values)(const fov_setting *setting);
     /* Errors of a level as the profile holds them; false: no such level. NULL: the method has no levels. */
     bool (*certify)(const fov_attention_profile *profile, size_t heads, size_t level, fov_certificate *certificate);
     /* With FOV_METHOD_HAS_BACKWARD, else NULL. The problem is forward's, without y_query; y holds its result. */

@@ -17,6 +17,12 @@ typedef struct fov_attention_profile {
     const float *key_mean; /* [H][D] */
     const float *error;    /* [H][rank / FOV_NARROW_STEP + 1] rms error of the scores q k / sqrt(D), over the fit's tokens */
     const float *held;     /* the same over tokens of texts held out */
+
+    /* The same of W_O's rows w and contexts c = sum_j a_j v_j: w' = output w, c' = value (c - mean of c). value NULL: not there. */
+    const float *value;      /* [H][rank][D] */
+    const float *output;     /* [H][rank][D] */
+    const float *value_mean; /* [H][D] */
+    const float *value_held; /* [H][rank / FOV_NARROW_STEP + 1] root of the energy of W_O c left out, over tokens held out */
 } fov_attention_profile;
 
 #endif

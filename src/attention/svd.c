@@ -24,9 +24,12 @@ static void exchange(double *a, double *b, size_t n) {
 }
 
 static double dot(const double *a, const double *b, size_t n) {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += a[i] * b[i];
-    return sum;
+    double sum[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t l = 0; l < 8; l++) sum[l] += a[i + l] * b[i + l];
+    for (; i < n; i++) sum[0] += a[i] * b[i];
+    return sum[0] + sum[1] + (sum[2] + sum[3]) + (sum[4] + sum[5] + (sum[6] + sum[7]));
 }
 
 /* Make rows p and q orthogonal; false when they are. */

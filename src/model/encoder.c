@@ -66,8 +66,17 @@ typedef struct layer_run {
     float *importance, *work; /* [N] of this layer or NULL */
 } layer_run;
 
+/* The share of the value projection that narrow values are, the same for every token and head. */
+static void tell_narrow_work(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
+    const size_t first = p->k_offsets[0], end = p->k_offsets[p->texts];
+    const float share = (float)p->heads * (float)p->head_size / (float)e->model->config.width;
+    for (size_t i = first; r->work && i < end; i++) r->work[i] = share;
+    for (size_t h = 0; e->head_work && h < p->heads; h++) e->head_work[r->layer * p->heads + h] += share * (float)(end - first);
+}
+
 static void run_values(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
     fov_value_weights weights = fov_encoder_value_weights(e, r->layer);
+    const fov_attention_projections *own = &e->projections[r->layer];
     double done = 0, start = fov_seconds();
     fov_values_run run = {e->model->kernels, &e->s.values,      &weights,        e->bound[r->layer],
                           e->s.threads,      e->values_scratch, e->gemm_scratch, &done};
@@ -77,15 +86,16 @@ static void run_values(const fov_encoder *e, const layer_run *r, const fov_atten
                           .x = e->x,
                           .ldx = weights.width,
                           .v = e->v,
-                          .ldv = weights.width,
+                          .ldv = weights.heads * weights.head_size,
                           .col_max = e->col_max,
                           .col_energy = e->col_energy,
                           .q_offsets = p->q_offsets,
                           .seed = e->s.seed,
                           .layer = (uint32_t)r->layer,
-                          .work = r->work,
-                          .head_work = e->head_work ? e->head_work + r->layer * weights.heads : NULL};
+                          .work = own->made ? NULL : r->work,
+                          .head_work = e->head_work && !own->made ? e->head_work + r->layer * e->model->config.heads : NULL};
     e->values->forward(&run, &problem);
+    if (own->made) tell_narrow_work(e, r, p);
     r->stats->seconds_values += fov_seconds() - start;
     r->stats->values_done_real += done;
     r->stats->values_done_padded += done; /* padding gets r = 0: it stands in the baseline alone */
@@ -159,7 +169,7 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
                                      .v_bias = w->v_global.bias};
     const fov_attention p = {.texts = b->texts,
                              .heads = c->heads,
-                             .head_size = c->width / c->heads,
+                             .head_size = own->value_size,
                              .key_size = own->key_size,
                              .k_offsets = b->offsets,
                              .q_offsets = r->compact_q ? e->row_offsets : b->offsets,
@@ -171,9 +181,9 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
                              .k = e->k,
                              .ldk = own->k.m,
                              .v = e->v,
-                             .ldv = c->width,
+                             .ldv = own->o.k,
                              .y = e->y,
-                             .ldy = c->width,
+                             .ldy = own->o.k,
                              .type =
                                  e->model->type != FOV_TYPE_F32 && fov_bf16_pays(e->model->kernels) ? FOV_TYPE_BF16 : FOV_TYPE_F32,
                              .scale = 1 / sqrtf((float)(c->width / c->heads)),
@@ -242,15 +252,16 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     if (e->observe) e->observe(e->observe_context, FOV_SEAM_LAYER, r->layer, r->batch, e->x, r->tokens);
     if (r->local) fov_gemm_run_all(kernels, qk, 2, e->s.threads, e->gemm_scratch);
     attend(e, r, &p);
+    if (e->observe) e->observe(e->observe_context, FOV_SEAM_CONTEXT, r->layer, r->batch, p.y, out);
     const float *residual = e->x;
     if (r->subset) {
         for (size_t i = 0; i < out; i++) memcpy(e->v + i * c, e->x + e->rows[i] * c, c * sizeof(float));
         residual = e->v;
     }
-    dense(e, &w->o, p.y, NULL, out, residual, e->k);
+    dense(e, &own->o, p.y, NULL, out, residual, e->k);
     normalize_rows(e, out, e->k, e->x, &w->norm1);
     r->stats->total_done_real +=
-        ((double)nq * (double)own->q.m + (double)n * (double)own->k.m + (double)out * (double)c) * (double)c;
+        ((double)nq * (double)own->q.m + (double)n * (double)own->k.m + (double)out * (double)own->o.k) * (double)c;
 
     run_ffn(e, r, out);
     normalize_rows(e, out, e->v, e->x, &w->norm2);

@@ -39,9 +39,10 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
                               fov_error *error);
 void fov_encoder_free(fov_encoder *encoder);
 
-/* Have the inputs x [rows, C] of every layer, and then of its feed-forward, shown to `observe` (NULL: no longer), from the thread
- * that runs the encoder. Rows are the batch's tokens, but in the last layer's feed-forward those that are computed. */
-typedef enum fov_seam { FOV_SEAM_LAYER, FOV_SEAM_FFN } fov_seam;
+/* Have the inputs x [rows, C] of every layer, the contexts that its attention makes, and then the inputs of its feed-forward shown
+ * to `observe` (NULL: no longer), from the thread that runs the encoder. Rows are the batch's tokens, but in the last layer's
+ * contexts and feed-forward those that are computed. */
+typedef enum fov_seam { FOV_SEAM_LAYER, FOV_SEAM_CONTEXT, FOV_SEAM_FFN } fov_seam;
 typedef void (*fov_observe)(void *context, fov_seam seam, size_t layer, const fov_batch *batch, const float *x, size_t rows);
 void fov_encoder_observe(fov_encoder *encoder, fov_observe observe, void *context);
 

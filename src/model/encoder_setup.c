@@ -13,10 +13,11 @@ size_t fov_encoder_weight_floats(const fov_encoder *e) {
 
 fov_value_weights fov_encoder_value_weights(const fov_encoder *e, size_t layer) {
     const fov_config *c = &e->model->config;
-    const fov_linear *v = &e->model->layers[layer].v;
+    const fov_attention_projections *own = &e->projections[layer];
+    const fov_linear *v = &own->v;
     return (fov_value_weights){.width = c->width,
-                               .heads = c->heads,
-                               .head_size = c->width / c->heads,
+                               .heads = own->made ? 1 : c->heads, /* one matrix */
+                               .head_size = own->made ? v->m : c->width / c->heads,
                                .packed = v->w,
                                .bias = v->bias,
                                .type = v->type,
@@ -68,6 +69,12 @@ fov_status fov_encoder_check_attention(const struct fov_model *model, const fov_
 }
 
 static fov_status check_methods(const fov_encoder *e, fov_error *error) {
+    if (e->attention->makes_values && e->attention->makes_values(&e->s.attention) && e->values != &fov_values_exact)
+        return fov_fail(
+            error, FOV_ERR_UNSUPPORTED, e->values->info.name,
+            "attention '%s' with kappa makes values narrower itself, so value estimator '%s' cannot: use --values exact, or "
+            "kappa=0",
+            e->attention->info.name, e->values->info.name);
     if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
         return fov_fail(
             error, FOV_ERR_UNSUPPORTED, e->values->info.name,
@@ -95,7 +102,13 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
 static fov_status bind_attention(fov_encoder *e, size_t l, fov_error *error) {
     const fov_config *c = &e->model->config;
     const fov_layer *layer = &e->model->layers[l];
-    e->projections[l] = (fov_attention_projections){layer->q, layer->k, c->heads, c->width / c->heads};
+    e->projections[l] = (fov_attention_projections){.q = layer->q,
+                                                    .k = layer->k,
+                                                    .v = layer->v,
+                                                    .o = layer->o,
+                                                    .heads = c->heads,
+                                                    .key_size = c->width / c->heads,
+                                                    .value_size = c->width / c->heads};
     if (!e->attention->bind) return FOV_OK;
     const fov_attention_profile *profile = e->s.profile && e->s.profile->attention ? &e->s.profile->attention[l] : NULL;
     const fov_status status =

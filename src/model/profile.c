@@ -218,6 +218,16 @@ static void read_attention_layer(reading *r, const fov_config *c, size_t layer, 
     p.key_mean = find_attention(r, layer, "key_mean", heads, size, 0);
     p.error = find_attention(r, layer, "error", heads, errors, 0);
     p.held = find_attention(r, layer, "held", heads, errors, 0);
+    if (fov_tensors_find(r->profile->tensors, "layers.0.attention.value")) {
+        p.value = find_attention(r, layer, "value", heads, rank, size);
+        p.output = find_attention(r, layer, "output", heads, rank, size);
+        p.value_mean = find_attention(r, layer, "value_mean", heads, size, 0);
+        p.value_held = find_attention(r, layer, "value_held", heads, errors, 0);
+        check_finite(r, layer, p.value, heads * rank * size);
+        check_finite(r, layer, p.output, heads * rank * size);
+        check_finite(r, layer, p.value_mean, heads * size);
+        check_sizes(r, layer, p.value_held, heads * errors);
+    }
     check_finite(r, layer, p.query, heads * rank * size);
     check_finite(r, layer, p.key, heads * rank * size);
     check_finite(r, layer, p.key_mean, heads * size);

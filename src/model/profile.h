@@ -12,6 +12,8 @@
  *     layers.L.attention.query       F32 [H, k, e]   layers.L.attention.key         F32 [H, k, e]   for narrow attention, k the
  * widest layers.L.attention.key_mean    F32 [H, e]      layers.L.attention.error       F32 [H, k / 8 + 1]        rank; with k 8 or
  *     layers.L.attention.held        F32 [H, k / 8 + 1]                                             more. A profile may lack these.
+ *     layers.L.attention.value       F32 [H, k, e]   layers.L.attention.output      F32 [H, k, e]   and of its values and outputs
+ *     layers.L.attention.value_mean  F32 [H, e]      layers.L.attention.value_held  F32 [H, k / 8 + 1]
  * Then, with m hidden units at the last of n' levels and s' the sum of levels ("ffn.levels" U32 [n']), for narrow feed-forwards:
  *     layers.L.ffn.order   U32 [m]         layers.L.ffn.weight  F32 [s' d], level by level [d, level]
  *     layers.L.ffn.bias    F32 [n', d]     layers.L.ffn.error   F32 [n']     layers.L.ffn.energy  F32 [1]
@@ -50,6 +52,8 @@ uint64_t fov_profile_hash(const fov_profile *profile);
 
 /* Fit and write. Levels used for inputs of width d: ascending, from 0, below d. */
 size_t fov_profile_levels(size_t d, bool compact, uint32_t levels[FOV_PROFILE_LEVELS]);
+/* Whether a profile of this model has fits of its attention. */
+bool fov_attention_fit_wanted(const struct fov_model *model);
 /* Tokens that a fit needs at least. */
 size_t fov_profile_tokens(const struct fov_model *model);
 /* Tokens kept of the inputs of the feed-forward layers, for their fits. */
@@ -63,6 +67,7 @@ typedef struct fov_profile_options {
 /* What was gathered. Texts held out are part of the provenance's counts. */
 typedef struct fov_profile_sums {
     const fov_moments *fitted, *held;
+    const fov_moments *contexts[2]; /* [L H] of each head's contexts, of the same tokens; where fov_attention_fit_wanted */
     fov_sample *sample;
     uint64_t held_out[2]; /* texts, tokens */
 } fov_profile_sums;

@@ -9,7 +9,7 @@
 #include "model/half.h"
 #include "model/profile_parts.h"
 
-enum { PARTS = 5 };
+enum { PARTS = 9 };
 
 struct fov_attention_fit {
     const struct fov_model *model;
@@ -17,6 +17,7 @@ struct fov_attention_fit {
     unsigned threads;
     size_t width, heads, size, rank, levels;
     float *query, *key, *key_mean, *error, *held;
+    float *value, *output, *value_mean, *value_held;
     unsigned char *scratch; /* [threads][per_thread] */
     size_t per_thread;
     const fov_attention_moments *moments; /* of the layer being fitted */
@@ -60,10 +61,18 @@ static size_t carve(fov_arena *arena, fov_attention_fit *f) {
     f->query = fov_arena_take(arena, weights, sizeof *f->query);
     f->key = fov_arena_take(arena, weights, sizeof *f->key);
     f->key_mean = fov_arena_take(arena, fov_mul(f->heads, f->size), sizeof *f->key_mean);
+    f->value = fov_arena_take(arena, weights, sizeof *f->value);
+    f->output = fov_arena_take(arena, weights, sizeof *f->output);
+    f->value_mean = fov_arena_take(arena, fov_mul(f->heads, f->size), sizeof *f->value_mean);
+    f->value_held = fov_arena_take(arena, errors, sizeof *f->value_held);
     f->error = fov_arena_take(arena, errors, sizeof *f->error);
     f->held = fov_arena_take(arena, errors, sizeof *f->held);
     f->scratch = fov_arena_take(arena, fov_mul(f->threads, f->per_thread), 1);
     return arena->used;
+}
+
+bool fov_attention_fit_wanted(const struct fov_model *model) {
+    return widest_rank(model, true) > 0;
 }
 
 fov_status fov_attention_fit_create(const struct fov_model *model, bool compact, unsigned threads, fov_attention_fit **fit,
@@ -77,7 +86,7 @@ fov_status fov_attention_fit_create(const struct fov_model *model, bool compact,
                            .size = c->width / c->heads,
                            .rank = widest_rank(model, compact)};
     *fit = NULL;
-    if (!f.rank) return FOV_OK;
+    if (!f.rank || !fov_attention_fit_wanted(model)) return FOV_OK;
     f.levels = f.rank / FOV_NARROW_STEP + 1;
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &f);
@@ -110,7 +119,11 @@ static void list_parts(const fov_attention_fit *f, fov_profile_part parts[PARTS]
                                          {"key", weight, {f->heads, f->rank, f->size}, f->key},
                                          {"key_mean", "F32", {f->heads, f->size, 0}, f->key_mean},
                                          {"error", "F32", {f->heads, f->levels, 0}, f->error},
-                                         {"held", "F32", {f->heads, f->levels, 0}, f->held}};
+                                         {"held", "F32", {f->heads, f->levels, 0}, f->held},
+                                         {"value", weight, {f->heads, f->rank, f->size}, f->value},
+                                         {"output", weight, {f->heads, f->rank, f->size}, f->output},
+                                         {"value_mean", "F32", {f->heads, f->size, 0}, f->value_mean},
+                                         {"value_held", "F32", {f->heads, f->levels, 0}, f->value_held}};
     memcpy(parts, all, sizeof all);
 }
 
@@ -165,6 +178,36 @@ static void project(const fov_attention_fit *f, const scratch *s, const double *
         }
 }
 
+/* Moments of a head's contexts: of the fit about its mean, which s->mean gets; of those held out about the same. */
+static bool find_contexts(const fov_attention_fit *f, size_t head, const scratch *s) {
+    const fov_attention_moments *m = f->moments;
+    const size_t e = f->size, index = f->layer * f->heads + head;
+    if (!fov_moments_finish(m->contexts[0], index, m->tokens[0], s->mean, s->key[0])) return false;
+    if (!fov_moments_finish(m->contexts[1], index, m->tokens[1], s->shift, s->key[1])) return false;
+    for (size_t i = 0; i < e; i++) s->shift[i] -= s->mean[i];
+    add_product(e, 1, s->shift, s->shift, s->key[1]);
+    return true;
+}
+
+/* W_O's rows are to contexts what queries are to keys, but that there are no more of them to come. */
+static void fit_values(const fov_attention_fit *f, size_t head, const scratch *s) {
+    const fov_linear *o = &f->model->layers[f->layer].o;
+    const size_t e = f->size, weights = f->rank * e;
+    memset(s->query[0], 0, e * e * sizeof *s->query[0]);
+    for (size_t j = 0; j < o->m; j++) {
+        for (size_t i = 0; i < e; i++) s->w[i] = (double)fov_packed_at(o->type, o->w, o->scale, o->k, j, head * e + i);
+        add_product(e, 1, s->w, s->w, s->query[0]);
+    }
+    (void)find_contexts(f, head, s); /* which was seen to be finite */
+    for (size_t i = 0; i < e; i++) f->value_mean[head * e + i] = (float)s->mean[i];
+    fov_narrow_fit fit = {e, f->rank, s->query[0], s->key[0], f->output + head * weights, f->value + head * weights};
+    fov_narrow_fit_run(&fit, s->fit);
+    if (f->compact) fov_half_round(f->model->kernels, fit.to_query, weights);
+    if (f->compact) fov_half_round(f->model->kernels, fit.to_key, weights);
+    fit.key = s->key[1];
+    fov_narrow_fit_error(&fit, f->value_held + head * f->levels, s->fit);
+}
+
 static void fit_task(void *context, size_t head, unsigned thread) {
     const fov_attention_fit *f = context;
     const fov_layer *layer = &f->model->layers[f->layer];
@@ -192,6 +235,7 @@ static void fit_task(void *context, size_t head, unsigned thread) {
     fit.query = s.query[1];
     fit.key = s.key[1];
     fov_narrow_fit_error(&fit, f->held + head * f->levels, s.fit);
+    fit_values(f, head, &s);
 }
 
 fov_status fov_profile_attention_write(fov_attention_fit *f, size_t layer, const fov_attention_moments *moments, fov_writer write,
@@ -201,6 +245,13 @@ fov_status fov_profile_attention_write(fov_attention_fit *f, size_t layer, const
     if (!f) return FOV_OK;
     f->layer = layer;
     f->moments = moments;
+    scratch s;
+    fov_arena arena = {f->scratch, 0, f->per_thread, false};
+    carve_scratch(&arena, f->width, f->size, &s);
+    for (size_t h = 0; h < f->heads; h++)
+        if (!find_contexts(f, h, &s))
+            return fov_fail(error, FOV_ERR_UNSUPPORTED, f->model->name,
+                            "layer %zu: the contexts are not finite, or too large for exact sums: give fewer texts", layer);
     fov_parallel(f->threads, f->heads, fit_task, f);
     list_parts(f, parts);
     for (size_t i = 0; i < PARTS && !status; i++) status = fov_profile_put(f->model, &parts[i], write, context, error);

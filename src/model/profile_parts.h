@@ -26,6 +26,8 @@ typedef struct fov_attention_fit fov_attention_fit;
 typedef struct fov_attention_moments {
     const float *mean;
     const double *covariance, *held_mean, *held;
+    const fov_moments *const *contexts; /* [2] */
+    double tokens[2];                   /* of the fits, held out */
 } fov_attention_moments;
 /* NULL and FOV_OK: nothing to fit, its attention is not dense or its heads are small. */
 fov_status fov_attention_fit_create(const struct fov_model *model, bool compact, unsigned threads, fov_attention_fit **fit,

@@ -242,7 +242,9 @@ static fov_status put_layer(writing *s, size_t layer, double tokens, fov_error *
     list_parts(s, parts);
     fov_status status = FOV_OK;
     for (size_t i = 0; i < PARTS && !status; i++) status = fov_profile_put(s->model, &parts[i], s->write, s->context, error);
-    const fov_attention_moments moments = {s->data.mean, s->covariance, s->held_mean, s->moment};
+    const double held = (double)s->sums->held_out[1];
+    const fov_attention_moments moments = {s->data.mean, s->covariance,     s->held_mean,
+                                           s->moment,    s->sums->contexts, {tokens - held, held}};
     if (!status) status = fov_profile_attention_write(s->attention, layer, &moments, s->write, s->context, error);
     return status;
 }

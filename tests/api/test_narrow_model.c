@@ -112,6 +112,74 @@ static void test_certificate(void **state) {
     free(small.data);
 }
 
+/* Mean over held-out tokens of ||W_O (c - c')||^2, c' what narrow values make of a head's context c, against the profile's. */
+static void check_values(const bytes *file) {
+    enum { MOST = 64 };
+    static double x[MOST * WIDTH], q[MOST * WIDTH], k[MOST * WIDTH], v[MOST * WIDTH], y[MOST * WIDTH];
+    fov_tensors *tensors = NULL, *made = NULL;
+    fov_session *s = NULL;
+    assert_ok(fov_tensors_open(TINY_FOLDER, NULL, &tensors, error));
+    assert_ok(fov_tensors_open_memory(file->data, file->size, "profile", NULL, &made, error));
+    assert_ok(fov_session_create(model, NULL, &s, error));
+    const reference r = {.tensors = tensors, .layers = 0, .heads = H, .width = WIDTH}, in = {.tensors = made};
+    const size_t rank = fov_tensors_find(made, "layers.0.attention.value")->shape[1], levels = rank / STEP + 1;
+    double *to_value = reference_tensor(&in, "layers.0.attention.value"),
+           *to_output = reference_tensor(&in, "layers.0.attention.output");
+    double *mean = reference_tensor(&in, "layers.0.attention.value_mean"),
+           *held = reference_tensor(&in, "layers.0.attention.value_held");
+    double *w = reference_tensor(&r, "bert.encoder.layer.0.attention.output.dense.weight"); /* [outputs][inputs] */
+    double left[H][16] = {{0}}, tokens = 0;
+    for (size_t t = 0; t < TEXTS; t++) {
+        int32_t ids[MOST];
+        uint8_t types[MOST];
+        size_t count;
+        assert_ok(fov_tokenize(s, &texts[t], ids, types, MOST, &count, NULL, error));
+        if (!is_held(ids, count)) continue;
+        tokens += (double)count;
+        reference_encode(&r, ids, types, count, x);
+        reference_dense(&r, "bert.encoder.layer.0.attention.self.query", x, count, WIDTH, WIDTH, q);
+        reference_dense(&r, "bert.encoder.layer.0.attention.self.key", x, count, WIDTH, WIDTH, k);
+        reference_dense(&r, "bert.encoder.layer.0.attention.self.value", x, count, WIDTH, WIDTH, v);
+        reference_attend(&r, q, k, v, count, y);
+        for (size_t i = 0; i < count; i++)
+            for (size_t h = 0; h < H; h++) {
+                double off[E];
+                for (size_t c = 0; c < E; c++) off[c] = y[i * WIDTH + h * E + c] - mean[h * E + c];
+                double narrow[E] = {0};
+                for (size_t a = 0; a < rank; a++)
+                    for (size_t c = 0; c < E; c++) narrow[a] += to_value[(h * rank + a) * E + c] * off[c];
+                for (size_t l = 0; l < levels; l++) {
+                    for (size_t o = 0; o < WIDTH; o++) {
+                        double sum = 0;
+                        for (size_t c = 0; c < E; c++) sum += w[o * WIDTH + h * E + c] * off[c];
+                        left[h][l] += sum * sum;
+                    }
+                    for (size_t a = l * STEP; a < (l + 1) * STEP && a < rank; a++)
+                        for (size_t c = 0; c < E; c++) off[c] -= to_output[(h * rank + a) * E + c] * narrow[a];
+                }
+            }
+    }
+    assert_true(tokens > 100);
+    for (size_t h = 0; h < H; h++)
+        for (size_t l = 0; l < levels; l++)
+            assert_true(fabs(held[h * levels + l] * sqrt((double)E) - sqrt(left[h][l] / tokens)) <=
+                        2e-3 * sqrt(left[h][0] / tokens));
+    assert_true(held[levels - 1] < .3 * held[0]);
+    double *const all[] = {to_value, to_output, mean, held, w};
+    for (size_t i = 0; i < 5; i++) free(all[i]);
+    fov_session_free(s);
+    fov_tensors_close(made);
+    fov_tensors_close(tensors);
+}
+
+static void test_values(void **state) {
+    (void)state;
+    bytes small = calibrate_with(model, &(fov_calibration_options){.compact = 1}, TEXTS, 0);
+    check_values(&profile);
+    check_values(&small);
+    free(small.data);
+}
+
 /* ---- running ---- */
 
 typedef struct outcome {
@@ -140,28 +208,31 @@ static double apart(const outcome *a, const outcome *b) {
     return sqrt(off / all);
 }
 
-/* The rank of a layer at tau, as the profile's errors say it. */
-static size_t rank_of(size_t layer, double tau) {
+/* The rank of a layer at tau (kappa, which counts the error at rank 0), as the profile's errors `held` (value_held) say it. */
+static size_t rank_of(size_t layer, const char *errors, double most) {
     fov_tensors *made = NULL;
     char name[80];
     assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &made, error));
-    snprintf(name, sizeof name, "layers.%zu.attention.held", layer);
+    snprintf(name, sizeof name, "layers.%zu.attention.%s", layer, errors);
     const fov_tensor *t = fov_tensors_find(made, name);
     size_t rank = E;
+    double whole = 0;
+    for (size_t h = 0; h < H; h++) whole += pow((double)((const float *)t->data)[h * t->shape[1]], 2) / H;
+    if (strcmp(errors, "held")) most *= sqrt(whole);
     for (size_t l = t->shape[1]; l-- > 1;) {
         double sum = 0;
         for (size_t h = 0; h < H; h++) sum += pow((double)((const float *)t->data)[h * t->shape[1] + l], 2) / H;
-        if (sqrt(sum) <= tau) rank = l * STEP;
+        if (sqrt(sum) <= most) rank = l * STEP;
     }
     fov_tensors_close(made);
     return rank;
 }
 
 /* Closer to exact the smaller tau is, and cheaper by what the ranks save: of q and k 2 n C H (E - r) a layer, of the scores n^2 H
- * (E - r) a text and layer. */
+ * (E - r) a text and layer; of v and W_O, and of A V, the same with kappa's. */
 static void test_tau(void **state) {
     (void)state;
-    static const double taus[] = {.02, .05, .1, .4};
+    static const double taus[] = {.02, .05, .1, .4}, kappas[] = {0, .1, .2, .4};
     static outcome exact, some;
     double last = 0;
     classify(model, &(fov_session_options){.all_rows = 1}, &exact);
@@ -179,13 +250,15 @@ static void test_tau(void **state) {
     }
     fov_session_free(s);
     for (size_t i = 0; i < sizeof taus / sizeof *taus; i++) {
-        char text[40];
+        char text[80];
         double saved = 0, least = E;
-        snprintf(text, sizeof text, "narrow:tau=%g", taus[i]);
+        snprintf(text, sizeof text, "narrow:tau=%g,kappa=%g", taus[i], kappas[i]);
         classify(model, &(fov_session_options){.all_rows = 1, .attention = text}, &some);
         for (size_t l = 0; l < 4; l++) {
-            const double rank = (double)rank_of(l, taus[i]);
-            saved += H * (E - rank) * (2 * tokens * WIDTH + squares);
+            const double rank = (double)rank_of(l, "held", taus[i]);
+            const double value = kappas[i] > 0 ? (double)rank_of(l, "value_held", kappas[i]) : E;
+            saved += H * (E - rank + E - value) * (2 * tokens * WIDTH + squares);
+            if (kappas[i] > .1) assert_true(value < E);
             least = fmin(least, rank);
         }
         assert_true(least < E);
@@ -200,11 +273,11 @@ static void test_tau(void **state) {
 /* Threads, batches, and the rows of the last layer that are computed, change no bit. */
 static void test_bits(void **state) {
     (void)state;
-    static const fov_session_options others[] = {{.attention = "narrow:tau=.1", .threads = 3},
-                                                 {.attention = "narrow:tau=.1", .batch_tokens = 64, .max_length = 64},
-                                                 {.attention = "narrow:tau=.1", .all_rows = 1, .threads = 2}};
+    static const fov_session_options others[] = {{.attention = "narrow:tau=.1,kappa=.2", .threads = 3},
+                                                 {.attention = "narrow:tau=.1,kappa=.2", .batch_tokens = 64, .max_length = 64},
+                                                 {.attention = "narrow:tau=.1,kappa=.2", .all_rows = 1, .threads = 2}};
     static outcome one, other;
-    classify(model, &(fov_session_options){.attention = "narrow:tau=.1"}, &one);
+    classify(model, &(fov_session_options){.attention = "narrow:tau=.1,kappa=.2"}, &one);
     for (size_t i = 0; i < 3; i++) {
         classify(model, &others[i], &other);
         assert_memory_equal(one.logits, other.logits, sizeof one.logits);
@@ -241,6 +314,9 @@ static void test_together(void **state) {
         assert_true(apart(&exact, &other) < .5);
         assert_true(other.stats.total_done_real < .95 * without.stats.total_done_real);
     }
+    classify(model, &(fov_session_options){.attention = "narrow:tau=.1,kappa=.2"}, &narrow);
+    classify(model, &(fov_session_options){.attention = "narrow:tau=.1,kappa=.2", .ffn = "guided:lambda=0"}, &other);
+    assert_true(apart(&narrow, &other) < 1e-4);
     const double loss = apart(&exact, &narrow);
     static const char *const dtypes[] = {"bf16", "int8"};
     for (size_t i = 0; i < 2; i++) {
@@ -248,7 +324,7 @@ static void test_together(void **state) {
         fov_model *rounded = NULL;
         assert_ok(fov_model_load(TINY_FOLDER, &options, &rounded, error));
         classify(rounded, &(fov_session_options){0}, &without);
-        classify(rounded, &(fov_session_options){.attention = "narrow:tau=.1"}, &other);
+        classify(rounded, &(fov_session_options){.attention = "narrow:tau=.1,kappa=.2"}, &other);
         assert_true(apart(&without, &other) < 2 * loss + apart(&exact, &without));
         assert_true(other.stats.total_done_real < .95 * without.stats.total_done_real);
         fov_model_free(rounded);
@@ -286,16 +362,19 @@ static void test_refused(void **state) {
             memcpy(old.data + i, ".attendance", 11);
             renamed++;
         }
-    assert_int_equal(renamed, 20);
+    assert_int_equal(renamed, 36); /* nine of four layers */
     folder_write(&place, "old", old.data, old.size);
     free(old.data);
     refused(model, &(fov_session_options){.attention = "narrow", .profile = folder_path(&place, "old")}, FOV_ERR_UNSUPPORTED,
             "foveate calibrate");
     refused(model, &(fov_session_options){.attention = "narrow:tau=-1"}, FOV_ERR_ARGUMENT, "tau");
+    refused(model, &(fov_session_options){.attention = "narrow:kappa=.3", .values = "regress"}, FOV_ERR_UNSUPPORTED,
+            "--values exact");
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_certificate), cmocka_unit_test(test_tau), cmocka_unit_test(test_bits),
-                                       cmocka_unit_test(test_together), cmocka_unit_test(test_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_certificate), cmocka_unit_test(test_values),
+                                       cmocka_unit_test(test_tau),         cmocka_unit_test(test_bits),
+                                       cmocka_unit_test(test_together),    cmocka_unit_test(test_refused)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

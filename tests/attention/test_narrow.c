@@ -174,44 +174,66 @@ static void test_svd(void **state) {
 
 enum { HEADS = 3, SIZE = 16, WIDTH = 70, WIDEST = 16 };
 
+enum { Q, K, V, O, LINEARS, LEVELS_BOUND = WIDEST / FOV_NARROW_STEP + 1 };
+
 typedef struct layer {
-    float w[2][HEADS * SIZE * WIDTH], bias[2][HEADS * SIZE]; /* of q, of k */
-    float to[2][HEADS * WIDEST * SIZE], mean[HEADS * SIZE];  /* A, B */
-    float error[HEADS * (WIDEST / FOV_NARROW_STEP + 1)], held[HEADS * (WIDEST / FOV_NARROW_STEP + 1)];
+    float w[LINEARS][HEADS * SIZE * WIDTH], bias[LINEARS][WIDTH]; /* of q, k, v [HEADS * SIZE][WIDTH], o [WIDTH][HEADS * SIZE] */
+    float to[LINEARS][HEADS * WIDEST * SIZE], mean[LINEARS][HEADS * SIZE];
+    float error[HEADS * LEVELS_BOUND], held[HEADS * LEVELS_BOUND], value_held[HEADS * LEVELS_BOUND];
     fov_attention_profile profile;
     fov_attention_projections own;
     void *block;
 } layer;
 
-static void make_layer(layer *s, fov_type type) {
-    const fov_kernels *kernels = fov_kernels_get(NULL);
-    test_rng rng = {type + 11u};
-    float *const all[] = {s->w[0], s->w[1], s->bias[0], s->bias[1], s->to[0], s->to[1], s->mean};
-    const size_t sizes[] = {HEADS * SIZE * WIDTH,  HEADS * SIZE * WIDTH,  HEADS * SIZE, HEADS * SIZE,
-                            HEADS * WIDEST * SIZE, HEADS * WIDEST * SIZE, HEADS * SIZE};
-    for (size_t i = 0; i < 7; i++)
-        for (size_t k = 0; k < sizes[i]; k++) all[i][k] = test_float(&rng);
+static void pack(const float *w, size_t m, const fov_linear *l, float *to, float *scale, int32_t *sum) {
+    static float words[FOV_PANEL * WIDTH];
+    fov_pack_type(fov_kernels_get(NULL), l->type, w, l->k, m, l->k, to, scale, sum, words);
+}
+
+/* A layer's v is packed head by head. */
+static void pack_heads(const layer *s, const fov_linear *v) {
+    const size_t step = fov_packed_size(SIZE, fov_words(v->type, WIDTH));
+    const bool scaled = v->type == FOV_TYPE_INT8;
     for (size_t h = 0; h < HEADS; h++)
-        for (size_t l = 0; l <= WIDEST / FOV_NARROW_STEP; l++) { /* held: 1 and .4 in two heads, 0 and .1 in one */
-            s->held[h * (WIDEST / FOV_NARROW_STEP + 1) + l] = l == 0 ? 5 : l == 1 ? (float)(h < 2) : h < 2 ? .4f : .1f;
-            s->error[h * (WIDEST / FOV_NARROW_STEP + 1) + l] = 0;
+        pack(s->w[V] + h * SIZE * WIDTH, SIZE, v, v->w + h * step, scaled ? v->scale + h * SIZE : NULL,
+             scaled ? v->sum + h * SIZE : NULL);
+}
+
+static void make_layer(layer *s, fov_type type) {
+    test_rng rng = {type + 11u};
+    float *const all[] = {&s->w[0][0], &s->bias[0][0], &s->to[0][0], &s->mean[0][0]};
+    const size_t sizes[] = {sizeof s->w, sizeof s->bias, sizeof s->to, sizeof s->mean};
+    for (size_t i = 0; i < 4; i++)
+        for (size_t k = 0; k < sizes[i] / sizeof(float); k++) all[i][k] = test_float(&rng);
+    for (size_t h = 0; h < HEADS; h++)
+        for (size_t l = 0; l < LEVELS_BOUND; l++) { /* held: 1 and .4 in two heads, 0 and .1 in one */
+            s->held[h * LEVELS_BOUND + l] = l == 0 ? 5 : l == 1 ? (float)(h < 2) : h < 2 ? .4f : .1f;
+            s->value_held[h * LEVELS_BOUND + l] = 4 / (float)(1 << l);
+            s->error[h * LEVELS_BOUND + l] = 0;
         }
-    s->profile = (fov_attention_profile){"file", WIDEST, s->to[0], s->to[1], s->mean, s->error, s->held};
+    s->profile = (fov_attention_profile){"file",  WIDEST,   s->to[Q], s->to[K],   s->mean[K],   s->error,
+                                         s->held, s->to[V], s->to[O], s->mean[V], s->value_held};
     fov_arena arena = {0};
     for (int pass = 0; pass < 2; pass++) {
-        s->own = (fov_attention_projections){.heads = HEADS, .key_size = SIZE};
+        s->own = (fov_attention_projections){.heads = HEADS, .key_size = SIZE, .value_size = SIZE};
         s->own.q = fov_linear_take(&arena, HEADS * SIZE, WIDTH, type);
         s->own.k = fov_linear_take(&arena, HEADS * SIZE, WIDTH, type);
+        s->own.v = fov_linear_take(&arena, HEADS * SIZE, WIDTH, type);
+        s->own.v.w = fov_arena_take(&arena, HEADS * fov_packed_size(SIZE, fov_words(type, WIDTH)), sizeof(float));
+        s->own.o = fov_linear_take(&arena, WIDTH, HEADS * SIZE, type);
         if (pass) break;
         s->block = aligned_alloc(64, arena.used);
         assert_non_null(s->block);
         arena = (fov_arena){s->block, 0, arena.used, false};
     }
-    static float words[FOV_PANEL * WIDTH];
-    fov_linear *const both[] = {&s->own.q, &s->own.k};
-    for (size_t i = 0; i < 2; i++) {
-        fov_pack_type(kernels, type, s->w[i], WIDTH, HEADS * SIZE, WIDTH, both[i]->w, both[i]->scale, both[i]->sum, words);
-        memcpy(both[i]->bias, s->bias[i], sizeof s->bias[i]);
+    const fov_linear *const linears[] = {&s->own.q, &s->own.k, &s->own.v, &s->own.o};
+    for (size_t i = 0; i < LINEARS; i++) {
+        const fov_linear *l = linears[i];
+        memcpy(l->bias, s->bias[i], l->m * sizeof *l->bias);
+        if (i == V)
+            pack_heads(s, l);
+        else
+            pack(s->w[i], l->m, l, l->w, l->scale, l->sum);
     }
 }
 
@@ -223,9 +245,20 @@ static fov_setting setting_of(const char *text) {
     return setting;
 }
 
+static double step_of(fov_type type) {
+    return type == FOV_TYPE_INT8 ? 1. / 127 : type == FOV_TYPE_BF16 ? 0x1p-8 : 0x1p-22;
+}
+
+/* An element of a layer's own weights, as the type holds it. */
+static double own_at(const fov_linear *l, size_t which, size_t row, size_t k) {
+    if (which != V) return (double)fov_packed_at(l->type, l->w, l->scale, l->k, row, k);
+    const size_t h = row / SIZE;
+    return (double)fov_packed_at(l->type, l->w + h * fov_packed_size(SIZE, fov_words(l->type, WIDTH)),
+                                 l->scale ? l->scale + h * SIZE : NULL, WIDTH, row % SIZE, k);
+}
+
 /* Rows T W and biases T (b - mean) of every head, for the weights as the layer holds them, to the rounding of the type. */
 static void check_linear(const layer *s, size_t which, const fov_linear *from, const fov_linear *to, size_t rank) {
-    const double step = from->type == FOV_TYPE_INT8 ? 1. / 127 : from->type == FOV_TYPE_BF16 ? 0x1p-8 : 0x1p-22;
     assert_true(to->m == HEADS * rank && to->k == WIDTH && to->type == from->type);
     for (size_t h = 0; h < HEADS; h++)
         for (size_t r = 0; r < rank; r++) {
@@ -233,53 +266,86 @@ static void check_linear(const layer *s, size_t which, const fov_linear *from, c
             double bias = 0, want[WIDTH] = {0}, most = 0;
             for (size_t i = 0; i < SIZE; i++) {
                 const size_t row = h * SIZE + i;
-                bias += (double)t[i] * ((double)s->bias[which][row] - (which ? (double)s->mean[row] : 0));
-                for (size_t k = 0; k < WIDTH; k++)
-                    want[k] += (double)t[i] * (double)fov_packed_at(from->type, from->w, from->scale, WIDTH, row, k);
+                bias += (double)t[i] * ((double)s->bias[which][row] - (which == Q ? 0 : (double)s->mean[which][row]));
+                for (size_t k = 0; k < WIDTH; k++) want[k] += (double)t[i] * own_at(from, which, row, k);
             }
             for (size_t k = 0; k < WIDTH; k++) most = fmax(most, fabs(want[k]));
             assert_true(fabs((double)to->bias[h * rank + r] - bias) <= 1e-5);
             for (size_t k = 0; k < WIDTH; k++)
                 assert_true(fabs((double)fov_packed_at(to->type, to->w, to->scale, WIDTH, h * rank + r, k) - want[k]) <=
-                            most * step);
+                            most * step_of(to->type));
         }
 }
 
-/* The least rank whose held-out error, rms over heads, is tau at most: sqrt(2 / 3) = .816 at 8, sqrt(.33 / 3) = .332 at 16. */
+/* A head's columns of W_O times T^T, and the mean context's part in the bias. */
+static void check_output(const layer *s, const fov_linear *from, const fov_linear *to, size_t rank) {
+    assert_true(to->m == WIDTH && to->k == HEADS * rank && to->type == from->type);
+    for (size_t j = 0; j < WIDTH; j++) {
+        double bias = (double)s->bias[O][j], want[HEADS * WIDEST] = {0}, most = 0;
+        for (size_t c = 0; c < HEADS * SIZE; c++) bias += own_at(from, O, j, c) * (double)s->mean[V][c];
+        for (size_t i = 0; i < HEADS * rank; i++) {
+            const size_t h = i / rank;
+            for (size_t c = 0; c < SIZE; c++)
+                want[i] += own_at(from, O, j, h * SIZE + c) * (double)s->to[O][(h * WIDEST + i % rank) * SIZE + c];
+            most = fmax(most, fabs(want[i]));
+        }
+        assert_true(fabs((double)to->bias[j] - bias) <= 1e-5);
+        for (size_t i = 0; i < HEADS * rank; i++)
+            assert_true(fabs((double)fov_packed_at(to->type, to->w, to->scale, to->k, j, i) - want[i]) <= most * step_of(to->type));
+    }
+}
+
+/* The least rank whose held-out error is tau at most, rms over heads: sqrt(2 / 3) = .816 at 8, sqrt(.33 / 3) = .332 at 16; of
+ * values kappa of that at 0: .5 and .25. */
 static void test_bind(void **state) {
     (void)state;
     static const struct {
         const char *text;
-        size_t rank;
-    } cases[] = {{"narrow:tau=0", 0},    {"narrow:tau=.33", 0}, {"narrow:tau=.34", 16},
-                 {"narrow:tau=.81", 16}, {"narrow:tau=.82", 8}, {"narrow:tau=1000", 8}};
+        size_t rank, value;
+    } cases[] = {{"narrow:tau=0", 0, 0},
+                 {"narrow:tau=.33", 0, 0},
+                 {"narrow:tau=.34", 16, 0},
+                 {"narrow:tau=.81", 16, 0},
+                 {"narrow:tau=.82", 8, 0},
+                 {"narrow:tau=1000", 8, 0},
+                 {"narrow:tau=0,kappa=.24", 0, 0},
+                 {"narrow:tau=0,kappa=.26", 0, 16},
+                 {"narrow:tau=.34,kappa=.49", 16, 16},
+                 {"narrow:tau=.34,kappa=.51", 16, 8}};
+    fov_attention_projections *bound = NULL;
+    fov_error error;
+    static layer s;
     for (unsigned type = 0; type < FOV_TYPES; type++) {
-        static layer s;
         make_layer(&s, (fov_type)type);
         for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
             const fov_setting setting = setting_of(cases[i].text);
-            fov_attention_projections *bound = NULL;
-            fov_error error;
             assert_int_equal(
                 fov_attention_narrow.bind(&setting, &s.own, &s.profile, fov_allocator_or_default(NULL), &bound, &error), FOV_OK);
-            assert_int_equal(bound != NULL, cases[i].rank > 0);
+            assert_int_equal(fov_attention_narrow.makes_values(&setting), strstr(cases[i].text, "kappa") != NULL);
+            assert_int_equal(bound != NULL, cases[i].rank + cases[i].value > 0);
             if (!bound) continue;
-            assert_int_equal(bound->key_size, cases[i].rank);
+            assert_int_equal(bound->key_size, cases[i].rank ? cases[i].rank : SIZE);
+            assert_int_equal(bound->value_size, cases[i].value ? cases[i].value : SIZE);
+            assert_int_equal(bound->made, cases[i].value > 0);
             assert_int_equal(bound->heads, HEADS);
-            check_linear(&s, 0, &s.own.q, &bound->q, cases[i].rank);
-            check_linear(&s, 1, &s.own.k, &bound->k, cases[i].rank);
+            if (cases[i].rank) check_linear(&s, Q, &s.own.q, &bound->q, cases[i].rank);
+            if (cases[i].rank) check_linear(&s, K, &s.own.k, &bound->k, cases[i].rank);
+            if (cases[i].value) check_linear(&s, V, &s.own.v, &bound->v, cases[i].value);
+            if (cases[i].value) check_output(&s, &s.own.o, &bound->o, cases[i].value);
             fov_release(fov_allocator_or_default(NULL), bound);
         }
         free(s.block);
     }
-    fov_attention_projections *bound = NULL;
-    fov_error error;
-    static layer s;
     make_layer(&s, FOV_TYPE_F32);
-    const fov_setting setting = setting_of("narrow");
-    assert_int_equal(fov_attention_narrow.bind(&setting, &s.own, NULL, fov_allocator_or_default(NULL), &bound, &error),
-                     FOV_ERR_UNSUPPORTED);
-    assert_non_null(strstr(error.message, "foveate calibrate"));
+    const fov_setting settings[] = {setting_of("narrow"), setting_of("narrow:kappa=.3")};
+    s.profile.value = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(
+            fov_attention_narrow.bind(&settings[i], &s.own, i ? &s.profile : NULL, fov_allocator_or_default(NULL), &bound, &error),
+            FOV_ERR_UNSUPPORTED);
+        assert_non_null(strstr(error.message, "foveate calibrate"));
+        assert_int_equal(strstr(error.message, "values and outputs") != NULL, i);
+    }
     free(s.block);
 }
 

@@ -10,6 +10,7 @@ static const ladder ladders[] = {
     {FOV_PLACE_FFN, "narrow", "m", "", true, true, {1. / 3, .25, 1. / 6, 1. / 12}},
     {FOV_PLACE_FFN, "topk", "k", "", false, true, {.5, .25, .125, .0625}},
     {FOV_PLACE_ATTENTION, "narrow", "tau", "", true, false, {.15, .2, .3, .4}},
+    {FOV_PLACE_ATTENTION, "narrow", "kappa", ",tau=.2", true, false, {.2, .3, .4}},
     {FOV_PLACE_VALUES, "regress", "lambda", "", true, false, {.02, .05, .1, .2, .4, .8}},
     {FOV_PLACE_VALUES, "lowrank", "lambda", "", true, false, {.03, .06, .1, .2, .4}},
     {FOV_PLACE_VALUES, "poisson", "kappa", "", true, false, {4, 2, 1, .5, .25}},

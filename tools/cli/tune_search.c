@@ -166,13 +166,17 @@ static int search_together(tune *t) {
         }
     const size_t attention_count = code ? 0 : shortlist(t, ATTENTION, attention, 2);
     const size_t both_count = code ? 0 : shortlist(t, VALUES | FFN, both, 2);
-    t->planned += attention_count * both_count * t->size[0];
-    for (size_t i = 0; i < both_count; i++)
-        for (size_t k = 0; k < attention_count && !code && !t->stopped; k++) {
+    for (size_t k = 0; k < attention_count; k++) {
+        const char *with = t->trials[attention[k]].attention;
+        const bool own_values = strstr(with, "kappa=") != NULL; /* no estimator beside them */
+        const size_t count = own_values ? ffn_count : both_count;
+        t->planned += count * t->size[0];
+        for (size_t i = 0; i < count && !code && !t->stopped; i++) {
             double loss;
-            const trial *base = &t->trials[both[i]];
-            code = try_setting(t, t->trials[attention[k]].attention, base->values, base->ffn, &loss);
+            const trial *base = &t->trials[(own_values ? ffn : both)[i]];
+            code = try_setting(t, with, base->values, base->ffn, &loss);
         }
+    }
     return code;
 }
 
