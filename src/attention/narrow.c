@@ -14,7 +14,7 @@
 enum { P_TAU, P_KAPPA };
 
 static const fov_param_info params[] = {
-    {"tau", FOV_PARAM_FLOAT, 0, 1000, 0, .3, NULL, "error of the scores, which go into exp: larger is cheaper; 0 is exact"},
+    {"tau", FOV_PARAM_FLOAT, 0, 1000, 0, .2, NULL, "error of the scores, which go into exp: larger is cheaper; 0 is exact"},
     {"kappa", FOV_PARAM_FLOAT, 0, 1, 0, 0, NULL,
      "share of the contexts' output that narrow values may miss, of its root mean square; 0: exact values"},
 };

@@ -55,9 +55,11 @@ static unsigned walk(const char *top, char *group, unsigned (*quota)(const char 
 
 static int lists(const char *controllers, const char *wanted) {
     const size_t size = strlen(wanted);
-    for (const char *at = controllers; at; at = strchr(at, ','), at += at != NULL)
+    for (const char *at = controllers;; at++) {
         if (!strncmp(at, wanted, size) && (at[size] == ',' || !at[size])) return 1;
-    return 0;
+        at = strchr(at, ',');
+        if (!at) return 0;
+    }
 }
 
 unsigned fov_cgroup_quota(const char *membership, const char *root) {

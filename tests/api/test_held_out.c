@@ -133,10 +133,10 @@ static void test_certificates(void **state) {
     (void)state;
     fov_tensors *made = NULL;
     assert_ok(fov_tensors_open_memory(profile.data, profile.size, "profile", NULL, &made, error));
-    const float *held = fov_tensors_find(made, "layers.2.value.regress.held")->data;
-    const float *rank = fov_tensors_find(made, "layers.2.value.lowrank.held")->data;
-    const float *ffn = fov_tensors_find(made, "layers.2.ffn.error")->data;
-    const float *energy = fov_tensors_find(made, "layers.2.ffn.energy")->data;
+    const float *held = fov_tensors_find(made, "layers.1.value.regress.held")->data;
+    const float *rank = fov_tensors_find(made, "layers.1.value.lowrank.held")->data;
+    const float *ffn = fov_tensors_find(made, "layers.1.ffn.error")->data;
+    const float *energy = fov_tensors_find(made, "layers.1.ffn.energy")->data;
     const size_t levels = fov_tensors_find(made, "levels")->count;
     const char *path = folder_path(&place, "profile");
     const fov_session_options options[] = {{.values = "regress", .ffn = "guided", .profile = path},
@@ -151,7 +151,7 @@ static void test_certificates(void **state) {
         assert_ok(fov_session_create(model, &options[i], &s, error));
         assert_int_equal(fov_session_profile(s, &info), i < 3);
         if (i < 3) assert_true(info.texts == TEXTS && info.held_texts > 5 && info.held_tokens < info.tokens / 2);
-        assert_int_equal(fov_session_certificate(s, FOV_PLACE_VALUES, 2, 3, &c), i < 2);
+        assert_int_equal(fov_session_certificate(s, FOV_PLACE_VALUES, 1, 3, &c), i < 2);
         double sum = 0, whole = 0;
         for (size_t h = 0; h < 4; h++) {
             sum += (double)held[h * levels + 3];
@@ -159,9 +159,9 @@ static void test_certificates(void **state) {
         }
         const double expected = i ? (double)(rank[3] / rank[0]) : sum / whole;
         if (i < 2) assert_true(c.level == (i ? 32 : 64) && fabs(c.held - expected) <= 1e-6 && c.fitted > 0);
-        assert_int_equal(fov_session_certificate(s, FOV_PLACE_FFN, 2, 1, &c), i < 2);
+        assert_int_equal(fov_session_certificate(s, FOV_PLACE_FFN, 1, 1, &c), i < 2);
         if (i < 2) assert_true(isnan(c.fitted) && fabs(c.held - (double)(ffn[1] / *energy)) <= 1e-6);
-        assert_false(fov_session_certificate(s, FOV_PLACE_VALUES, 4, 0, &c));
+        assert_false(fov_session_certificate(s, FOV_PLACE_VALUES, LAYERS, 0, &c));
         assert_false(fov_session_certificate(s, FOV_PLACE_VALUES, 0, levels, &c));
         assert_false(fov_session_certificate(s, FOV_PLACE_ATTENTION, 0, 0, &c));
         fov_session_free(s);

@@ -254,7 +254,7 @@ static void test_tau(void **state) {
         double saved = 0, least = E;
         snprintf(text, sizeof text, "narrow:tau=%g,kappa=%g", taus[i], kappas[i]);
         classify(model, &(fov_session_options){.all_rows = 1, .attention = text}, &some);
-        for (size_t l = 0; l < 4; l++) {
+        for (size_t l = 0; l < LAYERS; l++) {
             const double rank = (double)rank_of(l, "held", taus[i]);
             const double value = kappas[i] > 0 ? (double)rank_of(l, "value_held", kappas[i]) : E;
             saved += H * (E - rank + E - value) * (2 * tokens * WIDTH + squares);
@@ -322,7 +322,7 @@ static void test_together(void **state) {
     for (size_t i = 0; i < 2; i++) {
         const fov_model_options options = {.dtype = dtypes[i], .threads = 1};
         fov_model *rounded = NULL;
-        assert_ok(fov_model_load(TINY_FOLDER, &options, &rounded, error));
+        assert_ok(fov_model_load(place.path, &options, &rounded, error));
         classify(rounded, &(fov_session_options){0}, &without);
         classify(rounded, &(fov_session_options){.attention = "narrow:tau=.1,kappa=.2"}, &other);
         assert_true(apart(&without, &other) < 2 * loss + apart(&exact, &without));
@@ -362,14 +362,15 @@ static void test_refused(void **state) {
             memcpy(old.data + i, ".attendance", 11);
             renamed++;
         }
-    assert_int_equal(renamed, 36); /* nine of four layers */
+    assert_int_equal(renamed, 9 * LAYERS);
     folder_write(&place, "old", old.data, old.size);
     free(old.data);
     refused(model, &(fov_session_options){.attention = "narrow", .profile = folder_path(&place, "old")}, FOV_ERR_UNSUPPORTED,
             "foveate calibrate");
     refused(model, &(fov_session_options){.attention = "narrow:tau=-1"}, FOV_ERR_ARGUMENT, "tau");
-    refused(model, &(fov_session_options){.attention = "narrow:kappa=.3", .values = "regress"}, FOV_ERR_UNSUPPORTED,
-            "--values exact");
+    refused(model,
+            &(fov_session_options){.attention = "narrow:kappa=.3", .values = "regress", .profile = folder_path(&place, "profile")},
+            FOV_ERR_UNSUPPORTED, "--values exact");
 }
 
 int main(void) {

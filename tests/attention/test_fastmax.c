@@ -22,12 +22,15 @@ static void check_outputs(const attention_problem *t, float *const *ys, size_t t
 
 /* ---- tests ---- */
 
+/* Of the four ways, causal or not and masked or not, two with each variant and mode, so that each variant and each mode meets all
+ * four. */
 static void test_reference(void **state) {
     (void)state;
     char text[96];
     for (size_t n = 0; n < VARIANTS; n++)
         for (int mode = 0; mode < MODES; mode++)
             for (int way = 0; way < 4; way++) {
+                if ((way == 1 || way == 2) != ((n + n / 2 + n / 6 + (size_t)mode) % 2)) continue;
                 attention_problem t;
                 float *ys[MOST_TIERS];
                 size_t tiers = 0;

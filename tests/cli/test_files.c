@@ -23,21 +23,19 @@ static void check_lines(const char *path, const char *const *lines, size_t count
 }
 
 static void test_lines(void **state) {
-    (void)state;
-    folder f;
-    folder_make(&f);
-    folder_write_text(&f, "t",
+    folder *f = *state;
+    folder_write_text(f, "t",
                       "\xef\xbb\xbf"
                       "one\r\n\n two \r\r\nlast");
-    check_lines(folder_path(&f, "t"), (const char *[]){"one", "", " two \r", "last"}, 4);
-    folder_write_text(&f, "t", "");
-    check_lines(folder_path(&f, "t"), NULL, 0);
-    folder_write_text(&f, "t", "\n");
-    check_lines(folder_path(&f, "t"), (const char *[]){""}, 1);
+    check_lines(folder_path(f, "t"), (const char *[]){"one", "", " two \r", "last"}, 4);
+    folder_write_text(f, "t", "");
+    check_lines(folder_path(f, "t"), NULL, 0);
+    folder_write_text(f, "t", "\n");
+    check_lines(folder_path(f, "t"), (const char *[]){""}, 1);
     reader *r;
     const char *line;
     size_t size;
-    assert_int_equal(reader_open(&r, folder_path(&f, "absent"), NULL), 1);
+    assert_int_equal(reader_open(&r, folder_path(f, "absent"), NULL), 1);
     /* a line longer than any buffer, with NULs, between two short ones */
     enum { LONG = 300000 };
     char *text = malloc(LONG + 4);
@@ -46,8 +44,8 @@ static void test_lines(void **state) {
     memcpy(text, "a\n", 2);
     text[1000] = '\0';
     memcpy(text + LONG + 2, "\nb", 2);
-    folder_write(&f, "t", text, LONG + 4);
-    assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+    folder_write(f, "t", text, LONG + 4);
+    assert_int_equal(reader_open(&r, folder_path(f, "t"), NULL), 0);
     assert_int_equal(reader_line(r, &line, &size), 1);
     assert_int_equal(reader_line(r, &line, &size), 1);
     assert_int_equal(size, LONG);
@@ -56,23 +54,20 @@ static void test_lines(void **state) {
     assert_int_equal(size, 1);
     reader_close(r);
     free(text);
-    folder_remove(&f);
 }
 
 /* How far a file is read, at any line; nothing of what is no plain file. */
 static void test_share(void **state) {
-    (void)state;
-    folder f;
+    folder *f = *state;
     reader *r;
     const char *line;
     size_t size, at = 0;
-    folder_make(&f);
     enum { LINES = 40000, WIDTH = 10 };
     char *text = malloc(LINES * WIDTH);
     assert_non_null(text);
     for (size_t i = 0; i < LINES; i++) memcpy(text + i * WIDTH, "123456789\n", WIDTH);
-    folder_write(&f, "t", text, LINES * WIDTH);
-    assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+    folder_write(f, "t", text, LINES * WIDTH);
+    assert_int_equal(reader_open(&r, folder_path(f, "t"), NULL), 0);
     for (; reader_line(r, &line, &size) == 1; at++)
         if (at % 1000 == 999) assert_true(fabs(reader_share(r) - (double)(at + 1) / LINES) < 1e-12);
     assert_int_equal(at, LINES);
@@ -82,17 +77,14 @@ static void test_share(void **state) {
     assert_true(reader_share(r) == 0);
     reader_close(r);
     free(text);
-    folder_remove(&f);
 }
 
 static void test_blocks(void **state) {
-    (void)state;
-    folder f;
-    folder_make(&f);
-    folder_write_text(&f, "t", "a\tb\n\n\tc\nd\t\n");
+    folder *f = *state;
+    folder_write_text(f, "t", "a\tb\n\n\tc\nd\t\n");
     reader *r;
     block b = {0};
-    assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+    assert_int_equal(reader_open(&r, folder_path(f, "t"), NULL), 0);
     assert_int_equal(block_read(&b, r, 3, true), 0);
     assert_int_equal(b.count, 3);
     assert_int_equal(b.empty, 1);
@@ -109,43 +101,39 @@ static void test_blocks(void **state) {
     reader_close(r);
     static const char *const wrong[] = {"a\n", "a\tb\tc\n"};
     for (size_t i = 0; i < 2; i++) {
-        folder_write_text(&f, "t", wrong[i]);
-        assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+        folder_write_text(f, "t", wrong[i]);
+        assert_int_equal(reader_open(&r, folder_path(f, "t"), NULL), 0);
         assert_int_equal(block_read(&b, r, 3, true), 1);
         reader_close(r);
     }
     block_free(&b);
-    folder_remove(&f);
 }
 
 static void test_xz(void **state) {
-    (void)state;
     static const char text[] = "one\ntwo";
     uint8_t packed[500];
     size_t size = 0;
     assert_int_equal(
         lzma_easy_buffer_encode(6, LZMA_CHECK_CRC64, NULL, (const uint8_t *)text, strlen(text), packed, &size, sizeof packed),
         LZMA_OK);
-    folder f;
-    folder_make(&f);
-    folder_write(&f, "t", packed, size);
-    check_lines(folder_path(&f, "t"), (const char *[]){"one", "two"}, 2);
+    folder *f = *state;
+    folder_write(f, "t", packed, size);
+    check_lines(folder_path(f, "t"), (const char *[]){"one", "two"}, 2);
     /* two streams are one file; cut or damaged ones are errors */
     memcpy(packed + size, packed, size);
-    folder_write(&f, "t", packed, 2 * size);
-    check_lines(folder_path(&f, "t"), (const char *[]){"one", "twoone", "two"}, 3);
+    folder_write(f, "t", packed, 2 * size);
+    check_lines(folder_path(f, "t"), (const char *[]){"one", "twoone", "two"}, 3);
     reader *r;
     const char *line;
     size_t length;
     for (size_t cut = 6; cut < size; cut++) {
-        folder_write(&f, "t", packed, cut);
-        assert_int_equal(reader_open(&r, folder_path(&f, "t"), NULL), 0);
+        folder_write(f, "t", packed, cut);
+        assert_int_equal(reader_open(&r, folder_path(f, "t"), NULL), 0);
         int got;
         while ((got = reader_line(r, &line, &length)) == 1) continue;
         assert_int_equal(got, -1);
         reader_close(r);
     }
-    folder_remove(&f);
 }
 
 static size_t entries(const folder *f) {
@@ -168,27 +156,25 @@ static void check_content(const char *path, const char *expected) {
 }
 
 static void test_outputs(void **state) {
-    (void)state;
-    folder f;
+    folder *f = *state;
     char path[1024];
     output out;
-    folder_make(&f);
-    snprintf(path, sizeof path, "%s", folder_path(&f, "result"));
-    folder_write_text(&f, "result", "good");
+    snprintf(path, sizeof path, "%s", folder_path(f, "result"));
+    folder_write_text(f, "result", "good");
     assert_int_equal(output_open(&out, path), 0);
     fputs("half", out.file);
     fflush(out.file);
     check_content(path, "good"); /* until all is written */
     assert_int_equal(output_close(&out, false), 0);
     check_content(path, "good");
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     assert_int_equal(output_open(&out, path), 0);
     fputs("better", out.file);
     assert_int_equal(output_close(&out, true), 0);
     check_content(path, "better");
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     assert_int_equal(output_close(&out, true), 0); /* closing twice does nothing */
-    assert_int_equal(output_open(&out, f.path), 1);
+    assert_int_equal(output_open(&out, f->path), 1);
     assert_int_equal(output_open(&out, "/nonexistent/x"), 1);
     if (!access("/dev/full", W_OK)) {
         assert_int_equal(output_open(&out, "/dev/full"), 0);
@@ -196,7 +182,6 @@ static void test_outputs(void **state) {
         assert_int_equal(output_check(&out), 1);
         output_close(&out, false);
     }
-    folder_remove(&f);
 }
 
 static void test_json(void **state) {
@@ -254,26 +239,24 @@ static void check_npy(const char *path, const char *literal, const float *rows, 
 }
 
 static void test_npy(void **state) {
-    (void)state;
     static const float rows[6] = {1, 2, 3, 4, 5, -6.5f};
     static const char literal[] = "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 2), }";
-    folder f;
+    folder *f = *state;
     npy_file npy;
     char path[1024], partial[1040];
-    folder_make(&f);
-    snprintf(path, sizeof path, "%s", folder_path(&f, "x.npy"));
+    snprintf(path, sizeof path, "%s", folder_path(f, "x.npy"));
     snprintf(partial, sizeof partial, "%s.partial", path);
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 1, 1), 0);
     assert_int_equal(npy_append(&npy, rows + 2, 2, 2), 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     /* given up without resume: nothing stays, and the good file is untouched */
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
     assert_int_equal(npy_append(&npy, rows, 1, 1), 0);
     assert_int_equal(npy_close(&npy, 0), 0);
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     check_npy(path, literal, rows, 6);
     /* interrupted with resume, with a row and a half more than the header counts */
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
@@ -298,7 +281,7 @@ static void test_npy(void **state) {
     assert_int_equal(npy_append(&npy, rows + 4, 1, 43), 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     /* a second run while one writes: refused, and the first one's rows are whole */
     npy_file other;
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 0), 0);
@@ -309,7 +292,7 @@ static void test_npy(void **state) {
     npy_close(&other, 0);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     /* complete, but not to be renamed: its rows can still be taken up */
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 0);
     assert_int_equal(npy_append(&npy, rows, 3, 42), 0);
@@ -321,9 +304,9 @@ static void test_npy(void **state) {
     assert_int_equal(npy.rows, 3);
     assert_int_equal(npy_close(&npy, 1), 0);
     check_npy(path, literal, rows, 6);
-    assert_int_equal(entries(&f), 1);
+    assert_int_equal(entries(f), 1);
     /* a partial file that is none, or shorter than it says */
-    folder_write_text(&f, "x.npy.partial", "something else");
+    folder_write_text(f, "x.npy.partial", "something else");
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 1);
     npy_close(&npy, 0);
     unlink(partial);
@@ -333,13 +316,12 @@ static void test_npy(void **state) {
     assert_int_equal(truncate(partial, NPY_HEADER + 8), 0);
     assert_int_equal(npy_open(&npy, path, 2, 77, 5, 1), 1);
     npy_close(&npy, 0);
-    folder_remove(&f);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lines),   cmocka_unit_test(test_share), cmocka_unit_test(test_blocks), cmocka_unit_test(test_xz),
-        cmocka_unit_test(test_outputs), cmocka_unit_test(test_json),  cmocka_unit_test(test_cells),  cmocka_unit_test(test_npy),
+        folder_unit_test(test_lines),   folder_unit_test(test_share), folder_unit_test(test_blocks), folder_unit_test(test_xz),
+        folder_unit_test(test_outputs), cmocka_unit_test(test_json),  cmocka_unit_test(test_cells),  folder_unit_test(test_npy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

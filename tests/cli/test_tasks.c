@@ -51,7 +51,6 @@ static void check_file(const char *task_name, const char *text, label_names name
 }
 
 static void test_headers(void **state) {
-    (void)state;
     check_file("qqp",
                "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
                "1\t2\t3\tHow do I \"quote\"?\tWhy \"quote?\t1\n"
@@ -59,20 +58,18 @@ static void test_headers(void **state) {
                binary, 0, (const row[]){{"How do I \"quote\"?", "Why \"quote?", 1}, {"", "An empty first?", 0}}, 2);
     /* the columns of the official dev_matched.tsv; the row without a gold label is no example */
     dataset data;
-    folder f;
-    folder_make(&f);
+    folder *f = *state;
     folder_write_text(
-        &f, "data",
+        f, "data",
         "\xef\xbb\xbfindex\tpromptID\tpairID\tgenre\tsentence1_binary_parse\tsentence2_binary_parse\tsentence1_parse\t"
         "sentence2_parse\tsentence1\tsentence2\tlabel1\tlabel2\tgold_label\r\n"
         "0\t1\t1n\tfiction\tp\tp\tp\tp\tFirst.\tSecond.\tneutral\tneutral\tneutral\r\n"
         "1\t1\t1n\tfiction\tp\tp\tp\tp\tThird.\tFourth.\tneutral\tcontradiction\t-\r\n"
         "2\t1\t1n\tfiction\tp\tp\tp\tp\tFifth.\tSixth.\tneutral\tcontradiction\tcontradiction\r\n");
-    assert_int_equal(dataset_read(&data, task_find("mnli"), folder_path(&f, "data"), NULL, entailment, NULL, 0), 0);
+    assert_int_equal(dataset_read(&data, task_find("mnli"), folder_path(f, "data"), NULL, entailment, NULL, 0), 0);
     check_rows(&data, (const row[]){{"First.", "Second.", 1}, {"Fifth.", "Sixth.", 2}}, 2);
     assert_int_equal(data.dropped, 1);
     dataset_free(&data);
-    folder_remove(&f);
     /* names are looked up in the model's order and letter case does not matter; the last line has no end */
     check_file("qnli", "index\tquestion\tsentence\tlabel\n0\tWho?\tHe.\tentailment\n1\tWhat?\tIt.\tnot_entailment", binary, 0,
                (const row[]){{"Who?", "He.", 1}, {"What?", "It.", 0}}, 2);
@@ -106,13 +103,11 @@ static void test_imdb(void **state) {
 static const char subjects[] = "cs.AI cs.IT\ncs.IT\n\n";
 
 static void test_lines(void **state) {
-    (void)state;
-    folder f;
+    folder *f = *state;
     dataset data;
-    folder_make(&f);
-    folder_write_text(&f, "text_test", "first abstract\nsecond\nthird\n");
-    folder_write_text(&f, "label_test", subjects);
-    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "text_test"), NULL, subject, NULL, 0), 0);
+    folder_write_text(f, "text_test", "first abstract\nsecond\nthird\n");
+    folder_write_text(f, "label_test", subjects);
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(f, "text_test"), NULL, subject, NULL, 0), 0);
     assert_int_equal(data.columns, 3);
     assert_int_equal(data.count, 3);
     static const double gold[] = {1, 0, 1, 1, 0, 0, 0, 0, 0};
@@ -120,42 +115,39 @@ static void test_lines(void **state) {
     assert_int_equal(data.texts[1].a_size, 6);
     assert_memory_equal(data.texts[1].a, "second", 6);
     dataset_free(&data);
-    folder_write_text(&f, "label_test", "cs.AI\ncs.IT\n"); /* a line short */
-    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "text_test"), NULL, subject, NULL, 0), 1);
-    folder_write_text(&f, "label_test", "cs.AI\ncs.XX\n\n"); /* no such class */
-    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "text_test"), NULL, subject, NULL, 0), 1);
-    folder_write_text(&f, "other", "x\n"); /* no name for the labels */
-    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(&f, "other"), NULL, subject, NULL, 0), 1);
-    folder_remove(&f);
+    folder_write_text(f, "label_test", "cs.AI\ncs.IT\n"); /* a line short */
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(f, "text_test"), NULL, subject, NULL, 0), 1);
+    folder_write_text(f, "label_test", "cs.AI\ncs.XX\n\n"); /* no such class */
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(f, "text_test"), NULL, subject, NULL, 0), 1);
+    folder_write_text(f, "other", "x\n"); /* no name for the labels */
+    assert_int_equal(dataset_read(&data, task_find("aapd"), folder_path(f, "other"), NULL, subject, NULL, 0), 1);
 }
 
 /* Tags, references and white space as in SemEval's files; ids choose and order. */
 static void test_articles(void **state) {
-    (void)state;
     static const char truth[] = "<articles>\n<article hyperpartisan=\"true\" id=\"02\" url=\"a?id=\"/>\n"
                                 "<article hyperpartisan='false' id='01'/></articles>\n";
-    folder f;
+    folder *f = *state;
     dataset data;
-    folder_make(&f);
-    folder_write_text(&f, "articles-x.xml",
+    folder_write_text(f, "articles-x.xml",
                       "<?xml version=\"1.0\"?><articles>\n<article id=\"01\" title=\"Left &amp; right: id='7' &gt; \">\n"
                       " One<p>two\n  <!-- <p> > --> <a href=\"x>y\">thr&#101;e</a>,</p> &#x1F525;</article>\n"
                       "\t<article\n\tid=\"02\" title=\"T\"><p/>&quot;x&lt;&quot;</article>\n</articles>\n");
-    folder_write_text(&f, "ground-truth-x.xml", truth);
-    folder_write_text(&f, "ids.json", "[\"02\", \"01\"]");
-    folder_write_text(&f, "bad.json", "[\"03\"]");
+    folder_write_text(f, "ground-truth-x.xml", truth);
+    folder_write_text(f, "ids.json", "[\"02\", \"01\"]");
+    folder_write_text(f, "bad.json", "[\"03\"]");
     char path[1100];
-    snprintf(path, sizeof path, "%s", folder_path(&f, "articles-x.xml"));
+    snprintf(path, sizeof path, "%s", folder_path(f, "articles-x.xml"));
     static const row first = {"Left & right: id='7' > . One two three , \xf0\x9f\x94\xa5", NULL, 0},
                      second = {"T. \"x<\"", NULL, 1};
     assert_int_equal(dataset_read(&data, task_find("hnd"), path, NULL, binary, NULL, 0), 0);
     check_rows(&data, (const row[]){first, second}, 2);
     dataset_free(&data);
-    assert_int_equal(dataset_read(&data, task_find("hnd"), path, folder_path(&f, "ids.json"), binary, NULL, 0), 0);
+    assert_int_equal(dataset_read(&data, task_find("hnd"), path, folder_path(f, "ids.json"), binary, NULL, 0), 0);
     check_rows(&data, (const row[]){second, first}, 2);
     dataset_free(&data);
-    assert_int_equal(dataset_read(&data, task_find("hnd"), path, folder_path(&f, "bad.json"), binary, NULL, 0), 1);
-    folder_write_text(&f, "ground-truth-x.xml", "<article id=\"01\" hyperpartisan=\"true\"/>");
+    assert_int_equal(dataset_read(&data, task_find("hnd"), path, folder_path(f, "bad.json"), binary, NULL, 0), 1);
+    folder_write_text(f, "ground-truth-x.xml", "<article id=\"01\" hyperpartisan=\"true\"/>");
     assert_int_equal(dataset_read(&data, task_find("hnd"), path, NULL, binary, NULL, 0), 1); /* 02 is not judged */
     static const char *const bad[] = {"",
                                       "<articles></articles>",
@@ -164,16 +156,15 @@ static void test_articles(void **state) {
                                       "<article title=\"T\">x</article>",
                                       "<article id=\"01\">&nbsp;</article>",
                                       "<article id=\"01\"><article id=\"02\"></article></article>"};
-    folder_write_text(&f, "ground-truth-x.xml", truth);
+    folder_write_text(f, "ground-truth-x.xml", truth);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        folder_write_text(&f, "articles-x.xml", bad[i]);
+        folder_write_text(f, "articles-x.xml", bad[i]);
         assert_int_equal(dataset_read(&data, task_find("hnd"), path, NULL, binary, NULL, 0), 1);
     }
     assert_int_equal(dataset_read(&data, task_find("sst2"), path, "ids", binary, NULL, 0), 2); /* --ids is for articles */
-    folder_remove(&f);
 }
 
-/* The message goes to stderr; what it says is checked in cli.sh. */
+/* The message goes to stderr; what it says is checked in eval.sh. */
 static void check_refused(const char *task_name, const char *text) {
     folder f;
     dataset data;
@@ -255,8 +246,8 @@ static void test_published(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_headers), cmocka_unit_test(test_without_header), cmocka_unit_test(test_imdb),
-        cmocka_unit_test(test_lines),   cmocka_unit_test(test_articles),       cmocka_unit_test(test_refusals),
+        folder_unit_test(test_headers), cmocka_unit_test(test_without_header), cmocka_unit_test(test_imdb),
+        folder_unit_test(test_lines),   folder_unit_test(test_articles),       cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_table),   cmocka_unit_test(test_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,16 +69,13 @@ static void test_trees(void **state) {
 
 /* Without a list of groups the root counts all the same. */
 static void test_no_list(void **state) {
-    (void)state;
-    folder f;
-    folder_make(&f);
-    folder_write_text(&f, "cpu.max", "200000 100000\n");
-    assert_int_equal(fov_cgroup_quota("/nowhere/at/all", f.path), 2);
+    folder *f = *state;
+    folder_write_text(f, "cpu.max", "200000 100000\n");
+    assert_int_equal(fov_cgroup_quota("/nowhere/at/all", f->path), 2);
     assert_int_equal(fov_cgroup_quota("/nowhere/at/all", "/nowhere/at/all"), 0);
-    folder_remove(&f);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_trees), cmocka_unit_test(test_no_list)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_trees), folder_unit_test(test_no_list)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,59 +26,51 @@ static void check_refused(const char *path, const char *word) {
 }
 
 static void test_refusals(void **state) {
-    (void)state;
-    folder f;
-    folder_make(&f);
-    check_refused(folder_path(&f, "absent"), "No such file or directory; check the name");
-    check_refused(f.path, "folder");
-    assert_int_equal(mkfifo(folder_path(&f, "pipe"), 0600), 0);
-    check_refused(folder_path(&f, "pipe"), "regular"); /* and does not wait for a writer */
-    folder_remove(&f);
+    folder *f = *state;
+    check_refused(folder_path(f, "absent"), "No such file or directory; check the name");
+    check_refused(f->path, "folder");
+    assert_int_equal(mkfifo(folder_path(f, "pipe"), 0600), 0);
+    check_refused(folder_path(f, "pipe"), "regular"); /* and does not wait for a writer */
 }
 
 static void test_content(void **state) {
-    (void)state;
     failing_alloc memory;
     failing_alloc_init(&memory, 0);
-    folder f;
-    folder_make(&f);
-    folder_write_text(&f, "text", "seven b");
-    folder_write_text(&f, "empty", "");
+    folder *f = *state;
+    folder_write_text(f, "text", "seven b");
+    folder_write_text(f, "empty", "");
     char *bytes, part[3];
     size_t size;
     fov_error error;
-    assert_int_equal(fov_file_load(folder_path(&f, "text"), 7, &memory.allocator, &bytes, &size, NULL), FOV_OK);
+    assert_int_equal(fov_file_load(folder_path(f, "text"), 7, &memory.allocator, &bytes, &size, NULL), FOV_OK);
     assert_int_equal(size, 7);
     assert_memory_equal(bytes, "seven b", 7);
     fov_release(&memory.allocator, bytes);
-    assert_int_equal(fov_file_load(folder_path(&f, "text"), 6, &memory.allocator, &bytes, &size, &error), FOV_ERR_FORMAT);
+    assert_int_equal(fov_file_load(folder_path(f, "text"), 6, &memory.allocator, &bytes, &size, &error), FOV_ERR_FORMAT);
     assert_non_null(strstr(error.message, "7 bytes are more than 6"));
-    assert_int_equal(fov_file_load(folder_path(&f, "empty"), 0, &memory.allocator, &bytes, &size, NULL), FOV_OK);
+    assert_int_equal(fov_file_load(folder_path(f, "empty"), 0, &memory.allocator, &bytes, &size, NULL), FOV_OK);
     assert_null(bytes);
     assert_int_equal(size, 0);
     failing_alloc_check(&memory);
     failing_alloc_init(&memory, 1);
-    assert_int_equal(fov_file_load(folder_path(&f, "text"), 7, &memory.allocator, &bytes, &size, NULL), FOV_ERR_MEMORY);
+    assert_int_equal(fov_file_load(folder_path(f, "text"), 7, &memory.allocator, &bytes, &size, NULL), FOV_ERR_MEMORY);
     assert_null(bytes);
     failing_alloc_check(&memory);
     fov_file file;
-    assert_int_equal(fov_file_open(&file, folder_path(&f, "text"), NULL), FOV_OK);
+    assert_int_equal(fov_file_open(&file, folder_path(f, "text"), NULL), FOV_OK);
     assert_int_equal(file.size, 7);
     assert_int_equal(fov_file_read(&file, 2, 3, part, "text", NULL), FOV_OK);
     assert_memory_equal(part, "ven", 3);
     assert_int_equal(fov_file_read(&file, 7, 0, part, "text", NULL), FOV_OK);
     fov_file_close(&file);
     fov_file_close(&file); /* twice is harmless */
-    folder_remove(&f);
 }
 
 /* Shortened: the bytes that are left can be read, the others are an error. Written to: told. */
 static void test_changed(void **state) {
-    (void)state;
-    folder f;
-    folder_make(&f);
-    folder_write_text(&f, "text", "seven b");
-    const char *path = folder_path(&f, "text");
+    folder *f = *state;
+    folder_write_text(f, "text", "seven b");
+    const char *path = folder_path(f, "text");
     fov_file file;
     fov_error error = {0};
     char bytes[7];
@@ -97,7 +89,6 @@ static void test_changed(void **state) {
     assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
     assert_int_equal(fov_file_unchanged(&file, "name", &error), FOV_ERR_IO);
     fov_file_close(&file);
-    folder_remove(&f);
 }
 
 static void test_join(void **state) {
@@ -120,9 +111,9 @@ static void test_join(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_content),
-        cmocka_unit_test(test_changed),
+        folder_unit_test(test_refusals),
+        folder_unit_test(test_content),
+        folder_unit_test(test_changed),
         cmocka_unit_test(test_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

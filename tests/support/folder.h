@@ -63,4 +63,19 @@ static inline void folder_remove(folder *f) {
     folder_remove_tree(f->path);
 }
 
+/* A test whose *state is an empty folder, removed after it, whether it fails or not. */
+#define folder_unit_test(test) cmocka_unit_test_setup_teardown(test, folder_begin, folder_end)
+
+static inline int folder_begin(void **state) {
+    static folder f; /* one test at a time */
+    folder_make(&f);
+    *state = &f;
+    return 0;
+}
+
+static inline int folder_end(void **state) {
+    folder_remove(*state);
+    return 0;
+}
+
 #endif

@@ -25,34 +25,50 @@ typedef struct reference {
     size_t top, top_hidden; /* keys kept per query, hidden units per token; 0: all */
 } reference;
 
+/* The value of 16 bits; all 65536 are made at the first call. */
 static inline double reference_half(uint16_t bits) {
-    int exponent = bits >> 10 & 31, fraction = bits & 1023;
-    double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
-    return bits >> 15 ? -size : size;
+    static double values[1 << 16];
+    if (values[0x3C00] == 0) /* one */
+        for (int i = 0; i < 1 << 16; i++) {
+            const int exponent = i >> 10 & 31, fraction = i & 1023;
+            const double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+            values[i] = i >> 15 ? -size : size;
+        }
+    return values[bits];
 }
 
-/* A tensor in double; the caller frees it. */
-static inline double *reference_tensor(const reference *r, const char *name) {
-    const fov_tensor *t = fov_tensors_find(r->tensors, name);
-    if (!t) fail_msg("no tensor %s", name);
-    double *out = malloc(t->count * sizeof *out);
-    char *stored = malloc(t->bytes + 1);
-    assert_true(out && stored);
-    assert_int_equal(fov_tensors_read(r->tensors, t, 0, t->bytes, stored, NULL), FOV_OK);
-    for (size_t i = 0; i < t->count; i++) {
+/* `count` numbers of a tensor from `first` on, in double; the caller frees them. */
+static inline double *reference_part(const reference *r, const fov_tensor *t, size_t first, size_t count) {
+    double *out = malloc(count * sizeof *out);
+    const size_t size = t->dtype == FOV_F32 ? 4 : 2;
+    char *stored = malloc(count * size + 1);
+    assert_true(out && stored && (t->dtype == FOV_F32 || t->dtype == FOV_F16));
+    assert_int_equal(fov_tensors_read(r->tensors, t, first * size, count * size, stored, NULL), FOV_OK);
+    for (size_t i = 0; i < count; i++) {
         uint16_t half;
         float full;
-        if (t->dtype == FOV_F32) {
+        if (size == 4) {
             memcpy(&full, stored + i * 4, 4);
             out[i] = (double)full;
         } else {
-            assert_int_equal(t->dtype, FOV_F16);
             memcpy(&half, stored + i * 2, 2);
             out[i] = reference_half(half);
         }
     }
     free(stored);
     return out;
+}
+
+static inline const fov_tensor *reference_find(const reference *r, const char *name) {
+    const fov_tensor *t = fov_tensors_find(r->tensors, name);
+    if (!t) fail_msg("no tensor %s", name);
+    return t;
+}
+
+/* A whole one. */
+static inline double *reference_tensor(const reference *r, const char *name) {
+    const fov_tensor *t = reference_find(r, name);
+    return reference_part(r, t, 0, t->count);
 }
 
 /* x[n] -> the k largest stay, the others become `out`; of equal ones the earlier stay. */
@@ -185,15 +201,17 @@ static inline void reference_layer(const reference *r, size_t layer, double *x, 
 
 /* Last hidden states [n, C] of one text. */
 static inline void reference_encode(const reference *r, const int32_t *ids, const uint8_t *types, size_t n, double *x) {
-    double *word = reference_tensor(r, "bert.embeddings.word_embeddings.weight");
-    double *position = reference_tensor(r, "bert.embeddings.position_embeddings.weight");
+    const fov_tensor *words = reference_find(r, "bert.embeddings.word_embeddings.weight");
+    const fov_tensor *positions = reference_find(r, "bert.embeddings.position_embeddings.weight");
+    double *position = reference_part(r, positions, 0, n * r->width);
     double *type = reference_tensor(r, "bert.embeddings.token_type_embeddings.weight");
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        double *word = reference_part(r, words, (size_t)ids[i] * r->width, r->width);
         for (size_t c = 0; c < r->width; c++)
             x[i * r->width + c] =
-                reference_round(r, reference_round(r, word[(size_t)ids[i] * r->width + c] + type[types[i] * r->width + c]) +
-                                       position[i * r->width + c]);
-    free(word);
+                reference_round(r, reference_round(r, word[c] + type[types[i] * r->width + c]) + position[i * r->width + c]);
+        free(word);
+    }
     free(position);
     free(type);
     reference_norm(r, "bert.embeddings.LayerNorm", x, NULL, n);

@@ -1,13 +1,9 @@
 #!/bin/sh
-# Calibration and tuning with bad input, interrupted, and in other orders. usage: calibrated.sh PROGRAM SOURCE_DIR
+# Calibration and tuning with bad input, interrupted, and in other orders. usage: calibrate.sh PROGRAM SOURCE_DIR
 . "$2/tests/cli/helpers.sh"
-tiny=$2/models/tiny-sentiment
-
-awk 'BEGIN { for (i = 0; i < 400; i++) print "film", i, "is not as", i % 7, "slow", i % 11, "as it is", i % 13, "dull" }' >sentences
-awk 'BEGIN { for (i = 0; i < 60; i++) print i % 3 ? "film " i " is a charming and often affecting journey" : "part " i " is slow and dull" }' >mixed
-awk 'BEGIN { print "sentence\tlabel" } { print $0 "\t" (/slow/ ? 0 : 1) }' mixed >mixed.tsv
-printf 'a charming and often affecting journey\nit is slow and dull\n' >texts
-cp -r "$tiny" model && rm model/foveate-profile.safetensors
+sentences
+mixed
+halved model
 run 0 calibrate --model model --data sentences --quiet --threads 2
 profile=model/foveate-profile.safetensors
 cp $profile kept
@@ -26,9 +22,9 @@ says 'no texts: all 3000 are blank'
 awk 'BEGIN { for (i = 0; i < 3000; i++) print i % 300 ? "" : "part " i / 300 " is slow and dull" }' >mostly
 failed calibrate --data mostly --output q
 says 'too few texts: 10 with 80 tokens (and 2990 blank), but .* needs 2048 tokens, about 256 such texts'
-awk 'BEGIN { for (i = 0; i < 1000; i++) print "part 1 is slow and dull" }' >same
-failed calibrate --data same --output q
-says 'too few different texts: of 1000, '
+awk 'BEGIN { for (i = 0; i < 300; i++) print "part 1 is slow and dull" }' >same
+failed calibrate --model model --data same --output q
+says 'too few different texts: of 300, '
 failed calibrate --pairs --data sentences --output q
 says 'sentences: line 1: no TAB'
 [ "$(find . -name 'q*')" ] && wrong 'a refused calibration left a file'
@@ -39,9 +35,9 @@ awk '{ print } NR % 9 == 0 { print ""; print "the same again" } NR % 50 == 0 { f
 awk '{ line[NR - 1] = $0 } END { for (i = 0; i < NR; i++) print line[i * 359 % NR] }' various >permuted
 [ "$(sort various | cksum)" = "$(sort permuted | cksum)" ] || wrong 'it is no permutation'
 cmp -s various permuted && wrong 'the permutation changes nothing'
-run 0 calibrate --data various --output p --threads 1 --max-length 32
+run 0 calibrate --model model --data various --output p --threads 1 --max-length 32
 says '[1-9][0-9]* truncated'
-run 0 calibrate --data permuted --output q --threads 3 --max-length 32 --quiet
+run 0 calibrate --model model --data permuted --output q --threads 3 --max-length 32 --quiet
 cmp -s p q || wrong 'order or threads change the profile'
 
 # one token of each text, and no room for a pair
@@ -99,7 +95,7 @@ for dtype in bf16 int8; do
     refused classify --model model --dtype $dtype --values poisson texts
     says 'dtype f32'
 done
-cp -r "$tiny" bare && rm bare/foveate-profile.safetensors
+halved bare
 for setting in --values=regress --values=poisson --values=mca:p=calibrated --ffn=narrow --ffn=guided; do
     failed classify --model bare $setting texts
     says 'foveate calibrate --model bare'
@@ -164,11 +160,13 @@ rm $journal
 
 # a setting that reads no profile does not belong to the one that was named
 cp model/foveate-tuned.json tuned.json
-compact=$tiny/foveate-profile.safetensors # has none of narrow's levels, and yoso no attention weights for the other methods
-run 0 tune --model model --data mixed.tsv --task sst2 --attention yoso --max-loss 5 --by work --profile "$compact" --quiet
-grep -q '^  "profile": ""' model/foveate-tuned.json || wrong 'a setting without a profile names one'
-run 0 classify --model model --tuned --quiet texts
-run 0 classify --model model --tuned --profile kept --quiet texts
+# (the embedded profile has none of narrow's levels that serve, and yoso no attention weights for the other methods)
+cp -r "$tiny" whole
+run 0 tune --model whole --data mixed.tsv --task sst2 --attention yoso --max-loss 5 --by work --quiet
+grep -q '^  "profile": ""' whole/foveate-tuned.json || wrong 'a setting without a profile names one'
+run 0 classify --model whole --tuned --quiet texts
+rm whole/foveate-profile.safetensors
+run 0 classify --model whole --tuned --quiet texts
 # nor does one of the format before go unnoticed
 sed 's/"foveate-tuned": 2/"foveate-tuned": 1/' tuned.json >model/foveate-tuned.json
 failed classify --model model --tuned texts
