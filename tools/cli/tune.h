@@ -61,6 +61,7 @@ typedef struct tune {
     size_t tested[TUNE_TESTED], tested_count; /* on the second half, in this order */
     size_t corrections;                       /* settings ever tested on it, earlier runs of the journal included */
     size_t chosen;                            /* 0: none */
+    double until;                             /* seconds of the budget that a part of the search may use */
     bool stopped;                             /* the budget ended the search */
     double began;
     size_t texts_done;

@@ -16,7 +16,8 @@
 /* Speed-ups that differ by less are a tie: the timer's noise on a quiet machine. Multiply-adds are exact. */
 #define TIE_TIME .03
 #define TIE_WORK .002
-#define ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
+#define LADDERS_SHARE .6 /* of the budget: the rest is for what they find together, without which it saves little */
+#define ROUNDING 1e-9    /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 
 double tune_gain(const tune *t, size_t index, int half) {
     const measured *m = &t->trials[index].halves[half];
@@ -78,7 +79,7 @@ static int leave_out(tune *t, const char *setting, const char *reason) {
 static bool has_time(tune *t) {
     if (!(t->goal.budget > 0)) return true;
     const double pass = t->trials[0].halves[0].seconds, one = 1.5 * pass; /* half of the blocks are paired with exact */
-    return seconds_now() - t->began + (1 + TUNE_TESTED) * one <= t->goal.budget;
+    return seconds_now() - t->began + (1 + TUNE_TESTED) * one <= t->until;
 }
 
 /* *loss: on the first half; NAN when the setting cannot be here or the time is over. */
@@ -279,8 +280,13 @@ int tune_search(tune *t) {
         code = tune_measure(t, 0, half, &why);
         if (!code && !t->trials[0].halves[half].done) code = complain_api(EXIT_USAGE, &why);
     }
+    t->until = LADDERS_SHARE * t->goal.budget;
     if (!code) code = search_ladders(t);
+    const bool cut = t->stopped;
+    t->stopped = false;
+    t->until = t->goal.budget;
     if (!code) code = search_together(t);
+    t->stopped = t->stopped || cut;
     if (!code) t->tested_count = shortlist(t, VALUES | FFN | ATTENTION, t->tested, TUNE_TESTED);
     if (!code && t->tested_count) code = test_second(t);
     progress_end(&t->progress);
