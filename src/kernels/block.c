@@ -95,9 +95,10 @@ static void pack_whole(const block *b, size_t step, float *a) {
     }
 }
 
-/* Panels [p0, p1) and `k` words of K for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
-static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k, const float *a, float *sums) {
+/* Panels [p0, p1) and the block of K at k0 for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
+static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
     const fov_gemm *g = b->gemm;
+    const size_t k = least(b->words - k0, FOV_GEMM_KC);
     fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == b->words, .gemm = g};
     if (b->in_place) tile.columns = g->x_columns + k0;
     tile.b_step = b->words * FOV_PANEL;
@@ -128,20 +129,13 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, size_t k
     }
 }
 
-/* The same for a packed block of K, from k0 on. */
-static void run_block(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
-    const size_t end = least(k0 + FOV_GEMM_KC, b->words);
-    for (size_t k = k0; k == k0 || k < end; k += b->ops->kc)
-        run_panels(b, p0, p1, k, least(end - k, b->ops->kc), a + (k - k0), sums);
-}
-
 /* X packed once with all of K, or read in place. */
 static void run_whole(const block *b, size_t panel_begin, size_t panel_end, float *a, float *sums) {
     const size_t step = b->rows * FOV_TILE_STRIDE;
     if (!b->packed) pack_whole(b, step, a);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
-            run_block(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
+            run_panels(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
 }
 
 /* X packed per block of K, for a group of panels whose sums stay in scratch. */
@@ -153,7 +147,7 @@ static void run_groups(const block *b, size_t panel_begin, size_t panel_end, flo
         for (size_t k0 = 0; k0 < b->words; k0 += FOV_GEMM_KC) {
             pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a);
             for (size_t p = p0; p < p1; p += PANELS)
-                run_block(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
+                run_panels(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
         }
     }
 }

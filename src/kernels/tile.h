@@ -63,7 +63,6 @@ static inline size_t fov_block_rows(size_t rows, size_t mr, size_t words) {
 typedef struct fov_tiles {
     size_t mr;                         /* rows of a register tile at most */
     size_t rows;                       /* packed at a time, a multiple of mr, at most FOV_TILE_PACKED */
-    size_t kc;                         /* words of K of a tile; divides FOV_GEMM_KC */
     bool full;                         /* tiles of mr rows and a rest; else of equal rows */
     bool wide;                         /* the tile takes several panels where it has few rows */
     void (*begin)(void), (*end)(void); /* around the tiles of a block; or NULL */

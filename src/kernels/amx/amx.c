@@ -154,7 +154,6 @@ static void end(void) {
 
 static const fov_tiles tiles_bf16 = {.mr = ROWS,
                                      .rows = BLOCK,
-                                     .kc = FOV_GEMM_KC,
                                      .full = true,
                                      .begin = begin,
                                      .end = end,
@@ -163,7 +162,6 @@ static const fov_tiles tiles_bf16 = {.mr = ROWS,
                                      .pack = fov_pack_bf16_native};
 static const fov_tiles tiles_int8 = {.mr = ROWS,
                                      .rows = BLOCK / 2,
-                                     .kc = FOV_GEMM_KC,
                                      .full = true,
                                      .begin = begin,
                                      .end = end,

@@ -84,4 +84,4 @@ static void tile(const fov_tile *t) {
     if (t->last) fov_finish_f32_avx2(t);
 }
 
-const fov_tiles fov_tiles_f32_avx2 = {.mr = ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = tile};
+const fov_tiles fov_tiles_f32_avx2 = {.mr = ROWS, .rows = FOV_GEMM_ROWS, .tile = tile};

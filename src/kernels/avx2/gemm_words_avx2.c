@@ -209,6 +209,6 @@ static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *w
     }
 }
 
-const fov_tiles fov_tiles_bf16_avx2 = {.mr = ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = tile_bf16, .pack = pack_bf16};
+const fov_tiles fov_tiles_bf16_avx2 = {.mr = ROWS, .rows = FOV_GEMM_ROWS, .tile = tile_bf16, .pack = pack_bf16};
 const fov_tiles fov_tiles_int8_avx2 = {
-    .mr = ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .tile = tile_int8, .measure = measure_int8, .pack = pack_int8};
+    .mr = ROWS, .rows = FOV_GEMM_ROWS, .tile = tile_int8, .measure = measure_int8, .pack = pack_int8};

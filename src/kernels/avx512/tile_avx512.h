@@ -199,8 +199,7 @@ static inline void fov_pack_bf16_native(const float *x, size_t k, const fov_quan
         static void (*const side_by_side[])(const fov_tile *t) = {FOV_TILE_LIST_7(side)};                                          \
         fov_tile_run(t, (wide_) && t->panels > 1 ? side_by_side : one, finish);                                                    \
     }                                                                                                                              \
-    const fov_tiles fov_tiles_##name = {                                                                                           \
-        .mr = most, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, .wide = wide_, .tile = name, __VA_ARGS__};
+    const fov_tiles fov_tiles_##name = {.mr = most, .rows = FOV_GEMM_ROWS, .wide = wide_, .tile = name, __VA_ARGS__};
 /* 14 rows take all registers, and fewer take panels side by side; 12 leave some for operands that are split. */
 #define FOV_TILES_14(name, multiply, finish, ...)                                                                                  \
     FOV_TILE_14(name, multiply, false)                                                                                             \

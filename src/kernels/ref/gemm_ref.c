@@ -170,7 +170,7 @@ static void pack_int8(const float *x, size_t k, const fov_quant *quant, float *w
 }
 
 #define TILES(...)                                                                                                                 \
-    { .mr = FOV_REF_ROWS, .rows = FOV_GEMM_ROWS, .kc = FOV_GEMM_KC, __VA_ARGS__ }
+    { .mr = FOV_REF_ROWS, .rows = FOV_GEMM_ROWS, __VA_ARGS__ }
 const fov_tiles fov_tiles_f32_ref = TILES(.tile = tile_f32);
 const fov_tiles fov_tiles_bf16_ref = TILES(.tile = tile_bf16, .pack = pack_bf16);
 const fov_tiles fov_tiles_int8_ref = TILES(.tile = tile_int8, .measure = measure_int8, .pack = pack_int8);
