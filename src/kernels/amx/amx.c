@@ -170,10 +170,22 @@ static const fov_tiles tiles_int8 = {.mr = ROWS,
                                      .measure = fov_measure_int8_avx512,
                                      .pack = fov_pack_int8_avx512};
 
+/* Small numbers of both signs: on zeros the tile unit is some 10 % faster, and a busy sibling thread does not slow it. */
+static void load_operands(void) {
+    uint16_t values[2 * TILE_ROWS * TILE_WORDS];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) values[i] = (uint16_t)(0x3b00 | (i * 40503 >> 3 & 0x80ff));
+    __asm__ volatile("" ::"r"(values) : "memory");
+    _tile_loadd(4, values, TILE_WORDS * sizeof(float));
+    _tile_loadd(5, values, TILE_WORDS * sizeof(float));
+    _tile_loadd(6, values, TILE_WORDS * sizeof(float));
+    _tile_loadd(7, values, TILE_WORDS * sizeof(float));
+}
+
 /* Four independent sums: what the tile unit needs to be busy. */
 #define LOOP(name, product, values)                                                                                                \
     static float name(uint64_t iterations, uint64_t *flops_per_iteration) {                                                        \
         configure(ROWS);                                                                                                           \
+        load_operands();                                                                                                           \
         for (uint64_t n = 0; n < iterations; n++) {                                                                                \
             product(0, 4, 6);                                                                                                      \
             product(1, 4, 7);                                                                                                      \
