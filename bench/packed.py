@@ -25,7 +25,7 @@ def pss(process):
 
 
 class Batched:
-    """A process that has computed full full batches, and stays: its working memory is its own."""
+    """A process that has computed full batches, and stays: its working memory is its own."""
 
     def __init__(self, command):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

@@ -63,9 +63,12 @@ static fov_status check_options(fov_session *s, const fov_session_options *o, fo
     return FOV_OK;
 }
 
-static bool needs_profile(const fov_session *s) {
-    return fov_attention_needs_profile(&s->settings.attention) || fov_values_needs_profile(&s->settings.values) ||
-           fov_ffn_needs_profile(&s->settings.ffn);
+/* A method that cannot do without a profile; NULL: all can. */
+static const fov_method_info *needs_profile(const fov_session *s) {
+    const fov_encoder_settings *e = &s->settings;
+    if (fov_values_needs_profile(&e->values)) return e->values.info;
+    if (fov_ffn_needs_profile(&e->ffn)) return e->ffn.info;
+    return fov_attention_needs_profile(&e->attention) ? e->attention.info : NULL;
 }
 
 /* The profile that is named, which must be good even where no method reads it; or the one beside the model where a method cannot do
@@ -74,10 +77,9 @@ static fov_status open_profile(fov_session *s, const fov_session_options *o, fov
     char path[FOV_MAX_PATH];
     const char *name = o->profile;
     const bool packed = s->model->packed; /* its weights may have lost what a fit needs */
-    const bool for_values = fov_values_needs_profile(&s->settings.values);
-    const bool for_ffn = fov_ffn_needs_profile(&s->settings.ffn);
-    const char *method = (for_values ? &s->settings.values : for_ffn ? &s->settings.ffn : &s->settings.attention)->info->name;
-    if (!name && !needs_profile(s)) return FOV_OK;
+    const fov_method_info *needing = needs_profile(s);
+    const char *method = needing ? needing->name : "";
+    if (!name && !needing) return FOV_OK;
     if (!name && s->model->profile) {
         fov_status status =
             fov_profile_open_memory(s->model, s->model->profile, s->model->profile_size, s->model->name, &s->profile, error);

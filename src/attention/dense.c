@@ -74,10 +74,6 @@ static scratch scratch_of(const job *j, unsigned thread) {
     return s;
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* scores[i] = q[rows[i]] K^T for n query rows and the packed tile of `keys` keys. */
 static void score_rows(const job *j, size_t keys, const float *q, const uint32_t *rows, size_t n, const scratch *s, float *scores,
                        size_t ld) {
@@ -159,7 +155,7 @@ static void forward_tiles(const job *j, const fov_dense_head *h, size_t o, size_
         for (size_t c = 0; c < d; c++) s->sums[i * d + c] = 0;
     }
     for (size_t key = 0; key < seen; key += FOV_DENSE_KEYS) {
-        const size_t keys = least(h->keys - key, FOV_DENSE_KEYS);
+        const size_t keys = fov_least(h->keys - key, FOV_DENSE_KEYS);
         pack_k(j, h, key, keys, s);
         pack_v(j, h, key, keys, s);
         for (size_t b = 0; b < blocks; b++) {
@@ -215,10 +211,10 @@ static void weights_task(void *context, size_t index, unsigned thread) {
     float *a = weights_of(j, text, head, &h);
     const size_t tile = h.keys > FOV_DENSE_SINGLE_TILE ? FOV_DENSE_KEYS : FOV_DENSE_SINGLE_TILE;
     for (size_t key = 0; key < h.keys; key += tile) {
-        const size_t keys = least(h.keys - key, tile);
+        const size_t keys = fov_least(h.keys - key, tile);
         pack_k(j, &h, key, keys, &s);
         for (size_t i = 0; i < h.queries; i += FOV_DENSE_ROWS) {
-            const size_t n = least(h.queries - i, FOV_DENSE_ROWS);
+            const size_t n = fov_least(h.queries - i, FOV_DENSE_ROWS);
             float *rows = a + i * h.keys;
             score_rows(j, keys, h.q + i * p->ldq, NULL, n, &s, rows + key, h.keys);
             fov_dense_mask(&h, i, n, key, keys, rows + key, h.keys);
@@ -241,7 +237,7 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     const size_t tile = (size_t)FOV_DENSE_KEYS << p->type; /* as many words: sums over tiles are those of one long gemm */
     if (!h.keys) value_rows(j, 0, a, 0, h.y_query, h.outputs, &s, h.y, p->ldy, false);
     for (size_t key = 0; key < h.keys; key += tile) {
-        const size_t keys = least(h.keys - key, tile);
+        const size_t keys = fov_least(h.keys - key, tile);
         pack_v(j, &h, key, keys, &s);
         value_rows(j, keys, a + key, h.keys, h.y_query, h.outputs, &s, h.y, p->ldy, key > 0);
     }

@@ -94,10 +94,6 @@ static head head_of(const job *j, size_t text, size_t number, unsigned thread) {
     return t;
 }
 
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* y = x W^T for packed W, after the first time added to y. */
 static void multiply(const job *j, const head *t, size_t n, size_t m, size_t k, const float *x, size_t ldx, const float *w,
                      float *y, size_t ldy, bool add) {
@@ -134,7 +130,7 @@ static void row_facts(const job *j, const head *t, size_t i, size_t n) {
     const size_t seen = fov_dense_seen_most(&t->h, i, n);
     for (size_t r = 0; r < n; r++) t->top[i + r] = -FLT_MAX, t->inverse[i + r] = 0;
     for (size_t key = 0; key < seen; key += FOV_DENSE_KEYS) {
-        const size_t keys = least(t->h.keys - key, FOV_DENSE_KEYS);
+        const size_t keys = fov_least(t->h.keys - key, FOV_DENSE_KEYS);
         j->run->kernels->pack_t(t->h.k + key * p->ldk, p->ldk, keys, p->head_size, t->s.k_t);
         score(j, t, i, n, key, keys);
         j->run->kernels->softmax_tile(t->s.p, keys, n, keys, p->scale, t->top + i, t->inverse + i, t->s.factor);
@@ -172,14 +168,14 @@ static void query_task(void *context, size_t index, unsigned thread) {
     const fov_attention *p = j->p;
     const size_t text = fov_dense_text_of(j->shared.first, p->texts, index), task = index - j->shared.first[text];
     const head t = head_of(j, text, task % p->heads, thread);
-    const size_t d = p->head_size, i = task / p->heads * j->chunk, n = least(t.h.queries - i, j->chunk);
+    const size_t d = p->head_size, i = task / p->heads * j->chunk, n = fov_least(t.h.queries - i, j->chunk);
     const size_t seen = fov_dense_seen_most(&t.h, i, n);
     row_facts(j, &t, i, n);
     scale_dy(j, &t, i, n);
     for (size_t r = i; r < i + n; r++)
         for (size_t c = 0; c < d; c++) t.dq[r * p->ldq + c] = 0;
     for (size_t key = 0; key < seen; key += FOV_DENSE_KEYS) {
-        const size_t keys = least(t.h.keys - key, FOV_DENSE_KEYS);
+        const size_t keys = fov_least(t.h.keys - key, FOV_DENSE_KEYS);
         pack_tile(j, &t, key, keys);
         block_of(j, &t, i, n, key, keys);
         multiply(j, &t, n, d, keys, t.s.ds, keys, t.s.k_n, t.dq + i * p->ldq, p->ldq, true);
@@ -199,12 +195,12 @@ static void key_task(void *context, size_t index, unsigned thread) {
     const fov_attention *p = j->p;
     const size_t text = fov_dense_text_of(j->shared.first, p->texts, index), task = index - j->shared.first[text];
     const head t = head_of(j, text, task % p->heads, thread);
-    const size_t d = p->head_size, key = task / p->heads * FOV_DENSE_KEYS, keys = least(t.h.keys - key, FOV_DENSE_KEYS);
+    const size_t d = p->head_size, key = task / p->heads * FOV_DENSE_KEYS, keys = fov_least(t.h.keys - key, FOV_DENSE_KEYS);
     const fov_kernels *kernels = j->run->kernels;
     for (size_t i = 0; i < d * keys; i++) t.s.dk_t[i] = t.s.dv_t[i] = 0;
     pack_tile(j, &t, key, keys);
     for (size_t i = 0; i < t.h.queries; i += FOV_DENSE_ROWS) {
-        const size_t n = least(t.h.queries - i, FOV_DENSE_ROWS);
+        const size_t n = fov_least(t.h.queries - i, FOV_DENSE_ROWS);
         if (fov_dense_seen_most(&t.h, i, n) <= key) continue;
         scale_dy(j, &t, i, n);
         block_of(j, &t, i, n, key, keys);

@@ -1,7 +1,7 @@
 /* narrow_fit.c: see narrow_fit.h. With Q = P^T P and K = R^T R, q^T k = u^T (P R^T) v for u, v of unit covariance, so that (Eckart
- * and Young 1936) the first r terms of P R^T = sum_i s_i x_i y_i^T are the best of rank r, and leave sum_{i > r} s_i^2: A_i =
- * s_i^(1/2) x_i^T P^-T,   B_i = s_i^(1/2) y_i^T R^-T Roots are by eigenvectors: P = D^(1/2) V for Q = V^T D V, and P^-T = D^(-1/2)
- * V. */
+ * and Young 1936) the first r terms of P R^T = sum_i s_i x_i y_i^T are the best of rank r, and leave sum_{i > r} s_i^2:
+ *     A_i = s_i^(1/2) x_i^T P^-T,   B_i = s_i^(1/2) y_i^T R^-T
+ * Roots are by eigenvectors: P = D^(1/2) V for Q = V^T D V, and P^-T = D^(-1/2) V. */
 #include "attention/narrow_fit.h"
 
 #include <math.h>

@@ -3,6 +3,9 @@
 #include "attention/svd.h"
 
 #include <math.h>
+#include <stdbool.h>
+
+#include "core/dot.h"
 
 enum { SWEEPS = 40 };
 static const double ORTHOGONAL = 1e-14; /* cosine of two rows that counts as 0 */
@@ -23,35 +26,26 @@ static void exchange(double *a, double *b, size_t n) {
     }
 }
 
-static double dot(const double *a, const double *b, size_t n) {
-    double sum[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-        for (size_t l = 0; l < 8; l++) sum[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) sum[0] += a[i] * b[i];
-    return sum[0] + sum[1] + (sum[2] + sum[3]) + (sum[4] + sum[5] + (sum[6] + sum[7]));
-}
-
 /* Make rows p and q orthogonal; false when they are. */
-static int rotate(size_t n, double *p, double *q, double *left_p, double *left_q) {
-    const double pp = dot(p, p, n), qq = dot(q, q, n), pq = dot(p, q, n);
-    if (!(fabs(pq) > ORTHOGONAL * sqrt(pp * qq))) return 0;
+static bool rotate(size_t n, double *p, double *q, double *left_p, double *left_q) {
+    const double pp = fov_dot(p, p, n), qq = fov_dot(q, q, n), pq = fov_dot(p, q, n);
+    if (!(fabs(pq) > ORTHOGONAL * sqrt(pp * qq))) return false;
     const double zeta = (qq - pp) / (2 * pq);
     const double t = (zeta < 0 ? -1 : 1) / (fabs(zeta) + sqrt(zeta * zeta + 1)), c = 1 / sqrt(t * t + 1);
     turn(p, q, n, c, c * t);
     turn(left_p, left_q, n, c, c * t);
-    return 1;
+    return true;
 }
 
 void fov_svd(size_t n, double *a, double *left, double *value) {
     for (size_t i = 0; i < n * n; i++) left[i] = i % (n + 1) == 0;
-    int turned = 1;
+    bool turned = true;
     for (int sweep = 0; turned && sweep < SWEEPS; sweep++) {
-        turned = 0;
+        turned = false;
         for (size_t p = 0; p < n; p++)
             for (size_t q = p + 1; q < n; q++) turned |= rotate(n, a + p * n, a + q * n, left + p * n, left + q * n);
     }
-    for (size_t i = 0; i < n; i++) value[i] = sqrt(dot(a + i * n, a + i * n, n));
+    for (size_t i = 0; i < n; i++) value[i] = sqrt(fov_dot(a + i * n, a + i * n, n));
     for (size_t i = 0; i < n; i++) {
         size_t most = i;
         for (size_t k = i + 1; k < n; k++)

@@ -132,7 +132,7 @@ static void apply(const fov_attention_run *run, const fov_attention *p, const fo
 static double cost(const fov_setting *setting, size_t queries, size_t keys, size_t head_size) {
     const fov_attention_size size = {.longest = keys, .tokens = keys, .heads = 1, .head_size = head_size};
     const fov_topk t = fov_topk_sizes(setting, &size, false);
-    const size_t kept = fov_topk_least(t.keep, keys), again = t.is_coarse ? t.cut : 0; /* products in 8 bits count as one each */
+    const size_t kept = fov_least(t.keep, keys), again = t.is_coarse ? t.cut : 0; /* products in 8 bits count as one each */
     return (double)queries * ((double)keys + (double)again + (double)kept) * (double)head_size;
 }
 

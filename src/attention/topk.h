@@ -70,10 +70,6 @@ typedef struct fov_topk_view {
     float *key_scale, *key_shift;
 } fov_topk_view;
 
-static inline size_t fov_topk_least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* ---- topk_layout.c ---- */
 /* The sizes that follow from k and the longest text. backward: the slopes too. */
 fov_topk fov_topk_sizes(const fov_setting *setting, const fov_attention_size *size, bool backward);

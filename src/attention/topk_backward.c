@@ -31,7 +31,7 @@ static fov_topk_view view_of(const fov_topk *t, size_t pair) {
 /* Outputs [*first, *first + n) of chunk number `chunk` of a view. */
 static size_t rows_of(const fov_topk *t, const fov_topk_view *h, size_t chunk, size_t *first) {
     *first = chunk * t->rows;
-    return *first < h->outputs ? fov_topk_least(h->outputs - *first, t->rows) : 0;
+    return *first < h->outputs ? fov_least(h->outputs - *first, t->rows) : 0;
 }
 
 /* Weights and slopes of a chunk, into s; its part of dq. */
@@ -145,7 +145,7 @@ void fov_topk_backward(const fov_attention_run *run, const fov_attention *p, con
     }
     fov_parallel(run->threads, pairs, clear_task, &t);
     for (size_t first = 0; first < chunks; first += run->threads) {
-        round now = {&t, first, fov_topk_least(chunks - first, run->threads)};
+        round now = {&t, first, fov_least(chunks - first, run->threads)};
         const size_t spanned = (first + now.count - 1) / t.chunks - first / t.chunks + 1;
         fov_parallel(run->threads, now.count, slopes_task, &now);
         fov_parallel(run->threads, spanned * parts_of(&t), scatter_task, &now);

@@ -91,7 +91,7 @@ static void keys_task(void *context, size_t index, unsigned thread) {
     const fov_topk_view h = fov_topk_view_of(t, pair / t->p->heads, pair % t->p->heads);
     if (!h.is_coarse || first >= h.keys) return;
     const fov_topk_scratch s = fov_topk_scratch_of(t, thread);
-    const size_t end = fov_topk_least(first + FOV_TOPK_TILE, fov_panels(h.keys) * FOV_PANEL);
+    const size_t end = fov_least(first + FOV_TOPK_TILE, fov_panels(h.keys) * FOV_PANEL);
     fill(t, &h, first, end, s.q8);
 }
 

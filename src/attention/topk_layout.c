@@ -12,8 +12,8 @@ static size_t cut_of(size_t keep, bool coarse) {
 static size_t carve(fov_arena *arena, const fov_topk *t, size_t head_size, fov_topk_scratch *s) {
     size_t cells = fov_mul(FOV_TOPK_ROWS_LEAST, t->room);
     if (cells < FOV_TOPK_CELLS) cells = FOV_TOPK_CELLS;
-    cells = fov_topk_least(cells, fov_mul(FOV_TOPK_ROWS, t->room));
-    const size_t tile = fov_topk_least(t->longest, FOV_TOPK_TILE), groups = FOV_TOPK_TILE / 2;
+    cells = fov_least(cells, fov_mul(FOV_TOPK_ROWS, t->room));
+    const size_t tile = fov_least(t->longest, FOV_TOPK_TILE), groups = FOV_TOPK_TILE / 2;
     s->packed = fov_arena_take(arena, fov_packed_size(tile, head_size), sizeof(float));
     s->scores = fov_arena_take(arena, FOV_TOPK_BLOCK * tile, sizeof(float));
     s->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof(float));
@@ -41,11 +41,11 @@ fov_topk fov_topk_sizes(const fov_setting *setting, const fov_attention_size *si
     if (!t.is_coarse) t.cut = t.keep;
     fov_arena shared = {0}, one = {0};
     if (t.is_coarse) t.shared = fov_topk_coarse_carve(&shared, &t.coarse, size->tokens, size->heads, size->head_size, t.cut);
-    const size_t cut = fov_topk_least(t.cut, size->longest);
-    t.room = fov_topk_least(fov_add(fov_mul(2, cut), FOV_TOPK_FREE), fov_add(size->longest, 1));
+    const size_t cut = fov_least(t.cut, size->longest);
+    t.room = fov_least(fov_add(fov_mul(2, cut), FOV_TOPK_FREE), fov_add(size->longest, 1));
     size_t cells = fov_mul(FOV_TOPK_ROWS_LEAST, t.room);
     if (cells < FOV_TOPK_CELLS) cells = FOV_TOPK_CELLS;
-    t.rows = fov_topk_least(FOV_TOPK_ROWS, cells / t.room);
+    t.rows = fov_least(FOV_TOPK_ROWS, cells / t.room);
     fov_topk_scratch s;
     t.per_thread = carve(&one, &t, size->head_size, &s);
     return t;

@@ -17,8 +17,8 @@
 static size_t sees_of(const fov_attention *p, const fov_topk_view *h, size_t i) {
     if (!p->causal) return h->keys;
     size_t next = i + 1 + h->keys; /* the query's place + 1, queries added */
-    if (p->q_position) return fov_topk_least((size_t)p->q_position[h->first_query + i] + 1, h->keys);
-    return next > h->queries ? fov_topk_least(next - h->queries, h->keys) : 0;
+    if (p->q_position) return fov_least((size_t)p->q_position[h->first_query + i] + 1, h->keys);
+    return next > h->queries ? fov_least(next - h->queries, h->keys) : 0;
 }
 
 /* A score that at least `keep` of scores[n] reach, close to the keep-th best; -INFINITY where n is too small. */
@@ -46,7 +46,7 @@ static void append(const fov_topk *t, size_t keep, const fov_topk_scratch *s, si
     if (!s->count[r]) s->least[r] = first_bound(t, keep, scores, n, s);
     const size_t found = t->run->kernels->above(scores, n, s->least[r], (uint32_t)first, s->line, s->line_index);
     for (size_t at = 0, step; at < found; at += step) {
-        step = fov_topk_least(found - at, t->room - s->count[r]);
+        step = fov_least(found - at, t->room - s->count[r]);
         memcpy(s->value + r * t->room + s->count[r], s->line + at, step * sizeof *s->line);
         memcpy(s->index + r * t->room + s->count[r], s->line_index + at, step * sizeof *s->line_index);
         s->count[r] += step;
@@ -87,7 +87,7 @@ static void meet_tile(const fov_topk *t, const fov_topk_view *h, const float *q,
         if (sees <= first) continue;
         for (size_t j = 0; h->mask && !h->is_coarse && j < keys; j++)
             scores[j] = h->mask[first + j] ? scores[j] : -INFINITY; /* never above */
-        append(t, h->cut, s, begin + i, scores, first, fov_topk_least(sees - first, keys));
+        append(t, h->cut, s, begin + i, scores, first, fov_least(sees - first, keys));
     }
 }
 
@@ -125,10 +125,10 @@ void fov_topk_choose(const fov_topk *t, const fov_topk_view *h, size_t first, co
     }
     if (h->is_coarse) fov_topk_coarse_queries(t, q, queries, n, s);
     for (size_t j = 0; j < most; j += FOV_TOPK_TILE) {
-        const size_t keys = fov_topk_least(most - j, FOV_TOPK_TILE);
+        const size_t keys = fov_least(most - j, FOV_TOPK_TILE);
         if (!h->is_coarse) t->run->kernels->pack_t(h->k + j * p->ldk, p->ldk, keys, p->head_size, s->packed);
         for (size_t r = 0; r < n; r += FOV_TOPK_BLOCK)
-            meet_tile(t, h, queries ? q : q + r * p->ldq, queries ? queries + r : NULL, r, fov_topk_least(n - r, FOV_TOPK_BLOCK), j,
+            meet_tile(t, h, queries ? q : q + r * p->ldq, queries ? queries + r : NULL, r, fov_least(n - r, FOV_TOPK_BLOCK), j,
                       keys, s);
     }
     for (size_t r = 0; r < n; r++) finish_row(t, h, q + (queries ? queries[r] : r) * p->ldq, s, r);

@@ -34,6 +34,10 @@ static inline size_t fov_add(size_t a, size_t b) {
     return __builtin_add_overflow(a, b, &r) ? SIZE_MAX : r;
 }
 
+static inline size_t fov_least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
 typedef struct fov_arena {
     unsigned char *block; /* NULL: measuring */
     size_t used, size;    /* bytes; used saturates at SIZE_MAX */

@@ -4,14 +4,12 @@
 
 #include <string.h>
 
+#include "core/memory.h"
+
 enum {
     ROWS_AHEAD = 2,
     PANELS = 4 /* 192 KiB of W a block, in L2; 1, 2 and 8 are up to 2 % slower at K = 3072 */
 };
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
 
 size_t fov_gemm_scratch(void) {
     const size_t quants = (FOV_TILE_PACKED * sizeof(fov_quant) + 63) / 64 * 16;
@@ -48,7 +46,7 @@ static const float *gather_values(const fov_gemm *g, size_t row, size_t first, s
 /* Words [k0, k0 + k) of a row of the block into a. */
 static void pack_row(const block *b, size_t i, size_t k0, size_t k, float *a) {
     const fov_gemm *g = b->gemm;
-    const size_t first = k0 << g->type, values = least(k << g->type, g->k - first);
+    const size_t first = k0 << g->type, values = fov_least(k << g->type, g->k - first);
     float gathered[2 * FOV_GEMM_KC], *to = a + i * FOV_TILE_STRIDE;
     if (g->x_columns && !b->ops->pack) {
         gather_values(g, b->row + i, first, values, to);
@@ -76,7 +74,7 @@ static void prefetch_ahead(const block *b, size_t i, size_t first, size_t values
 static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
     const size_t type = b->gemm->type;
     for (size_t i = 0; i < b->rows; i++) {
-        prefetch_ahead(b, i, k0 << type, least(k << type, b->gemm->k - (k0 << type)));
+        prefetch_ahead(b, i, k0 << type, fov_least(k << type, b->gemm->k - (k0 << type)));
         pack_row(b, i, k0, k, a);
     }
 }
@@ -91,14 +89,14 @@ static void pack_whole(const block *b, size_t step, float *a) {
         prefetch_ahead(b, i, 0, b->gemm->k);
         measure_row(b, i);
         for (size_t k0 = 0; k0 < b->words; k0 += FOV_GEMM_KC)
-            pack_row(b, i, k0, least(b->words - k0, FOV_GEMM_KC), a + k0 / FOV_GEMM_KC * step);
+            pack_row(b, i, k0, fov_least(b->words - k0, FOV_GEMM_KC), a + k0 / FOV_GEMM_KC * step);
     }
 }
 
 /* Panels [p0, p1) and the block of K at k0 for all row tiles: a tile's rows of X stay in L1 while the panels stream from L2. */
 static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const float *a, float *sums) {
     const fov_gemm *g = b->gemm;
-    const size_t k = least(b->words - k0, FOV_GEMM_KC);
+    const size_t k = fov_least(b->words - k0, FOV_GEMM_KC);
     fov_tile tile = {.k = k, .first = k0 == 0, .last = k0 + k == b->words, .gemm = g};
     if (b->in_place) tile.columns = g->x_columns + k0;
     tile.b_step = b->words * FOV_PANEL;
@@ -107,7 +105,7 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const fl
     for (size_t t = 0; t < b->tiles; t++) {
         const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
         const size_t end = b->ops->full ? begin + b->ops->mr : (t + 1) * b->rows / b->tiles;
-        tile.rows = least(end, b->rows) - begin;
+        tile.rows = fov_least(end, b->rows) - begin;
         tile.a = a + begin * FOV_TILE_STRIDE;
         tile.quant = b->quant + begin;
         tile.row = b->row + begin;
@@ -135,7 +133,7 @@ static void run_whole(const block *b, size_t panel_begin, size_t panel_end, floa
     if (!b->packed) pack_whole(b, step, a);
     for (size_t p = panel_begin; p < panel_end; p += PANELS)
         for (size_t k0 = 0, i = 0; i == 0 || k0 < b->words; k0 += FOV_GEMM_KC, i++)
-            run_panels(b, p, least(p + PANELS, panel_end), k0, a + i * step, sums);
+            run_panels(b, p, fov_least(p + PANELS, panel_end), k0, a + i * step, sums);
 }
 
 /* X packed per block of K, for a group of panels whose sums stay in scratch. */
@@ -143,11 +141,11 @@ static void run_groups(const block *b, size_t panel_begin, size_t panel_end, flo
     for (size_t i = 0; i < b->rows; i++) measure_row(b, i);
     const size_t group = FOV_TILE_SUMS / b->rows;
     for (size_t p0 = panel_begin; p0 < panel_end; p0 += group) {
-        const size_t p1 = least(p0 + group, panel_end);
+        const size_t p1 = fov_least(p0 + group, panel_end);
         for (size_t k0 = 0; k0 < b->words; k0 += FOV_GEMM_KC) {
-            pack_rows(b, k0, least(b->words - k0, FOV_GEMM_KC), a);
+            pack_rows(b, k0, fov_least(b->words - k0, FOV_GEMM_KC), a);
             for (size_t p = p0; p < p1; p += PANELS)
-                run_panels(b, p, least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
+                run_panels(b, p, fov_least(p + PANELS, p1), k0, a, sums + (p - p0) * b->rows * FOV_PANEL);
         }
     }
 }
@@ -166,7 +164,7 @@ bool fov_gemm_block_run(const fov_tiles *ops, const fov_gemm *gemm, size_t row_b
     fov_tile before = {.rows = 0};
     if (ops->begin) ops->begin();
     for (size_t row = row_begin; row < row_end; row += most) {
-        const size_t rows = least(row_end - row, most);
+        const size_t rows = fov_least(row_end - row, most);
         const block b = {gemm, ops, in_place, words, row, rows, (rows + ops->mr - 1) / ops->mr, in_place || packed, quant, &before};
         if (whole)
             run_whole(&b, panel_begin, panel_end, a, sums);

@@ -86,7 +86,7 @@ fov_status fov_attention_fit_create(const struct fov_model *model, bool compact,
                            .size = c->width / c->heads,
                            .rank = widest_rank(model, compact)};
     *fit = NULL;
-    if (!f.rank || !fov_attention_fit_wanted(model)) return FOV_OK;
+    if (!fov_attention_fit_wanted(model)) return FOV_OK;
     f.levels = f.rank / FOV_NARROW_STEP + 1;
     fov_arena arena = {0};
     const size_t bytes = carve(&arena, &f);
@@ -189,6 +189,14 @@ static bool find_contexts(const fov_attention_fit *f, size_t head, const scratch
     return true;
 }
 
+/* As the profile will hold it. */
+static void run_fit(const fov_attention_fit *f, const fov_narrow_fit *fit, double *spare) {
+    fov_narrow_fit_run(fit, spare);
+    if (!f->compact) return;
+    fov_half_round(f->model->kernels, fit->to_query, f->rank * f->size);
+    fov_half_round(f->model->kernels, fit->to_key, f->rank * f->size);
+}
+
 /* W_O's rows are to contexts what queries are to keys, but that there are no more of them to come. */
 static void fit_values(const fov_attention_fit *f, size_t head, const scratch *s) {
     const fov_linear *o = &f->model->layers[f->layer].o;
@@ -201,9 +209,7 @@ static void fit_values(const fov_attention_fit *f, size_t head, const scratch *s
     (void)find_contexts(f, head, s); /* which was seen to be finite */
     for (size_t i = 0; i < e; i++) f->value_mean[head * e + i] = (float)s->mean[i];
     fov_narrow_fit fit = {e, f->rank, s->query[0], s->key[0], f->output + head * weights, f->value + head * weights};
-    fov_narrow_fit_run(&fit, s->fit);
-    if (f->compact) fov_half_round(f->model->kernels, fit.to_query, weights);
-    if (f->compact) fov_half_round(f->model->kernels, fit.to_key, weights);
+    run_fit(f, &fit, s->fit);
     fit.key = s->key[1];
     fov_narrow_fit_error(&fit, f->value_held + head * f->levels, s->fit);
 }
@@ -228,9 +234,7 @@ static void fit_task(void *context, size_t head, unsigned thread) {
     for (size_t i = 0; i < e; i++) f->key_mean[head * e + i] = (float)s.mean[i];
 
     fov_narrow_fit fit = {e, f->rank, s.query[0], s.key[0], f->query + head * weights, f->key + head * weights};
-    fov_narrow_fit_run(&fit, s.fit);
-    if (f->compact) fov_half_round(f->model->kernels, fit.to_query, weights);
-    if (f->compact) fov_half_round(f->model->kernels, fit.to_key, weights);
+    run_fit(f, &fit, s.fit);
     fov_narrow_fit_error(&fit, f->error + head * f->levels, s.fit);
     fit.query = s.query[1];
     fit.key = s.key[1];

@@ -6,10 +6,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/dot.h"
 #include "core/memory.h"
 #include "core/rng.h"
 #include "core/threads.h"
-#include "values/dot.h"
 
 enum { ITERATIONS = 12 };
 
@@ -62,7 +62,7 @@ static void gram_task(void *context, size_t head, unsigned thread) {
 static void multiply_task(void *context, size_t k, unsigned thread) {
     (void)thread;
     const work *s = context;
-    for (size_t i = 0; i < s->m; i++) s->y[k * s->m + i] = fov_value_dot(s->g + i * s->m, s->q + k * s->m, s->m);
+    for (size_t i = 0; i < s->m; i++) s->y[k * s->m + i] = fov_dot(s->g + i * s->m, s->q + k * s->m, s->m);
 }
 
 /* Modified Gram-Schmidt, twice: once is not orthogonal enough where the rows are near each other. A row that nothing is left of
@@ -70,14 +70,14 @@ static void multiply_task(void *context, size_t k, unsigned thread) {
 static void orthogonalize(work *s) {
     for (size_t k = 0; k < s->rank; k++) {
         double *q = s->q + k * s->m;
-        const double before = fov_value_dot(q, q, s->m);
+        const double before = fov_dot(q, q, s->m);
         for (size_t unit = 0;; unit++) {
             for (int pass = 0; pass < 2; pass++)
                 for (size_t j = 0; j < k; j++) {
-                    const double *other = s->q + j * s->m, a = fov_value_dot(q, other, s->m);
+                    const double *other = s->q + j * s->m, a = fov_dot(q, other, s->m);
                     for (size_t i = 0; i < s->m; i++) q[i] -= a * other[i];
                 }
-            const double norm = fov_value_dot(q, q, s->m), least = unit ? 1e-4 / (double)s->m : 1e-24 * before;
+            const double norm = fov_dot(q, q, s->m), least = unit ? 1e-4 / (double)s->m : 1e-24 * before;
             if (norm > least && norm > 0) {
                 const double inverse = 1 / sqrt(norm);
                 for (size_t i = 0; i < s->m; i++) q[i] *= inverse;
@@ -117,5 +117,5 @@ void fov_lowrank_fit_run(const fov_lowrank_fit *fit, double *scratch) {
     fit->residual[0] = 0;
     for (size_t i = 0; i < s.m; i++) fit->residual[0] += s.g[i * s.m + i];
     for (size_t k = 0; k < s.rank; k++)
-        fit->residual[k + 1] = fmax(fit->residual[k] - fov_value_dot(s.q + k * s.m, s.y + k * s.m, s.m), 0);
+        fit->residual[k + 1] = fmax(fit->residual[k] - fov_dot(s.q + k * s.m, s.y + k * s.m, s.m), 0);
 }

@@ -6,8 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "core/dot.h"
 #include "core/memory.h"
-#include "values/dot.h"
 
 typedef struct sweep {
     const fov_regress_fit *fit;
@@ -38,7 +38,7 @@ static void start(sweep *s, double *energy) {
             const double cij = c[i * s->d + j] + (i == j ? s->ridge : 0);
             for (size_t k = 0; k < s->e; k++) to[k] += cij * w[j * s->e + k];
         }
-        *energy += fov_value_dot(to, w + i * s->e, s->e);
+        *energy += fov_dot(to, w + i * s->e, s->e);
         s->diagonal[i] = c[i * s->d + i] + s->ridge;
         s->least[i] = 1e-9 * s->diagonal[i];
     }
@@ -50,7 +50,7 @@ static size_t choose(const sweep *s) {
     double most = -1;
     for (size_t i = 0; i < s->d; i++) {
         if (!(s->diagonal[i] > s->least[i])) continue;
-        const double gain = fov_value_dot(s->residual + i * s->e, s->residual + i * s->e, s->e) / s->diagonal[i];
+        const double gain = fov_dot(s->residual + i * s->e, s->residual + i * s->e, s->e) / s->diagonal[i];
         if (gain > most) {
             most = gain;
             best = i;
@@ -93,7 +93,7 @@ static double take(sweep *s, size_t k, size_t j) {
     }
     s->diagonal[j] = -1;
     s->fit->order[k] = (uint32_t)j;
-    return fov_value_dot(z, z, s->e);
+    return fov_dot(z, z, s->e);
 }
 
 /* B = U_r^-1 Z_r from the last row up. */

@@ -12,17 +12,16 @@ enum { H = 4, E = WIDTH / H, STEP = 8, CELLS = 40000 };
 static size_t project_held(double *q, double *k) {
     fov_tensors *tensors = NULL;
     fov_session *s = NULL;
-    static double x[64 * WIDTH];
+    static double x[MOST_IDS * WIDTH];
     size_t tokens = 0;
     assert_ok(fov_tensors_open(TINY_FOLDER, NULL, &tensors, error));
     assert_ok(fov_session_create(model, NULL, &s, error));
     const reference r = {.tensors = tensors, .layers = 0, .heads = H, .width = WIDTH};
     for (size_t t = 0; t < TEXTS; t++) {
-        int32_t ids[64];
-        uint8_t types[64];
+        int32_t ids[MOST_IDS];
+        uint8_t types[MOST_IDS];
         size_t count;
-        assert_ok(fov_tokenize(s, &texts[t], ids, types, 64, &count, NULL, error));
-        if (!is_held(ids, count)) continue;
+        if (!tokenize_held(s, t, ids, types, &count)) continue;
         reference_encode(&r, ids, types, count, x);
         reference_dense(&r, "bert.encoder.layer.0.attention.self.query", x, count, WIDTH, WIDTH, q + tokens * WIDTH);
         reference_dense(&r, "bert.encoder.layer.0.attention.self.key", x, count, WIDTH, WIDTH, k + tokens * WIDTH);
@@ -114,8 +113,7 @@ static void test_certificate(void **state) {
 
 /* Mean over held-out tokens of ||W_O (c - c')||^2, c' what narrow values make of a head's context c, against the profile's. */
 static void check_values(const bytes *file) {
-    enum { MOST = 64 };
-    static double x[MOST * WIDTH], q[MOST * WIDTH], k[MOST * WIDTH], v[MOST * WIDTH], y[MOST * WIDTH];
+    static double x[MOST_IDS * WIDTH], q[MOST_IDS * WIDTH], k[MOST_IDS * WIDTH], v[MOST_IDS * WIDTH], y[MOST_IDS * WIDTH];
     fov_tensors *tensors = NULL, *made = NULL;
     fov_session *s = NULL;
     assert_ok(fov_tensors_open(TINY_FOLDER, NULL, &tensors, error));
@@ -130,11 +128,10 @@ static void check_values(const bytes *file) {
     double *w = reference_tensor(&r, "bert.encoder.layer.0.attention.output.dense.weight"); /* [outputs][inputs] */
     double left[H][16] = {{0}}, tokens = 0;
     for (size_t t = 0; t < TEXTS; t++) {
-        int32_t ids[MOST];
-        uint8_t types[MOST];
+        int32_t ids[MOST_IDS];
+        uint8_t types[MOST_IDS];
         size_t count;
-        assert_ok(fov_tokenize(s, &texts[t], ids, types, MOST, &count, NULL, error));
-        if (!is_held(ids, count)) continue;
+        if (!tokenize_held(s, t, ids, types, &count)) continue;
         tokens += (double)count;
         reference_encode(&r, ids, types, count, x);
         reference_dense(&r, "bert.encoder.layer.0.attention.self.query", x, count, WIDTH, WIDTH, q);

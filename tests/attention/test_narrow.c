@@ -7,6 +7,7 @@
 #include "attention/narrow_fit.h"
 #include "attention/svd.h"
 #include "support/blocks.h"
+#include "support/eigenvalues.h"
 #include "support/tiers.h"
 
 /* ---- the fit ---- */
@@ -29,36 +30,6 @@ static void moments(test_rng *rng, size_t count, double c[N][N]) {
     }
 }
 
-/* Eigenvalues of the symmetric g, descending, by cyclic two-sided rotations; g is lost. */
-static void eigenvalues(double g[N][N], double value[N]) {
-    for (int sweep = 0; sweep < 40; sweep++)
-        for (size_t p = 0; p < N; p++)
-            for (size_t q = p + 1; q < N; q++) {
-                if (g[p][q] == 0) continue;
-                const double theta = (g[q][q] - g[p][p]) / (2 * g[p][q]);
-                const double tangent = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
-                const double c = 1 / sqrt(tangent * tangent + 1), s = tangent * c;
-                for (size_t k = 0; k < N; k++) {
-                    const double a = g[k][p], b = g[k][q];
-                    g[k][p] = c * a - s * b;
-                    g[k][q] = s * a + c * b;
-                }
-                for (size_t k = 0; k < N; k++) {
-                    const double a = g[p][k], b = g[q][k];
-                    g[p][k] = c * a - s * b;
-                    g[q][k] = s * a + c * b;
-                }
-            }
-    for (size_t i = 0; i < N; i++) value[i] = g[i][i];
-    for (size_t i = 0; i < N; i++)
-        for (size_t j = i + 1; j < N; j++)
-            if (value[j] > value[i]) {
-                const double swap = value[i];
-                value[i] = value[j];
-                value[j] = swap;
-            }
-}
-
 /* Squared singular values of Q^(1/2) K^(1/2): eigenvalues of L^T K L, Q = L L^T (Cholesky). */
 static void squares(double q[N][N], double k[N][N], double value[N]) {
     static double l[N][N], kl[N][N], g[N][N];
@@ -77,7 +48,7 @@ static void squares(double q[N][N], double k[N][N], double value[N]) {
     for (size_t i = 0; i < N; i++)
         for (size_t c = 0; c < N; c++)
             for (size_t j = 0; j < N; j++) g[i][j] += l[c][i] * kl[c][j];
-    eigenvalues(g, value);
+    eigenvalues(N, &g[0][0], value);
 }
 
 static double query[N][N], key[N][N];

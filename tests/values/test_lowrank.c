@@ -1,5 +1,6 @@
 /* test_lowrank.c: calibrated low rank: the basis against the eigenvalues of W^T C W, the estimator against its formula, in double.
  */
+#include "support/eigenvalues.h"
 #include "values/values_test.h"
 
 static vt_case t;
@@ -15,36 +16,6 @@ static void make_gram(void) {
     for (size_t i = 0; i < VT_D; i++)
         for (size_t a = 0; a < VT_HE; a++)
             for (size_t b = 0; b < VT_HE; b++) g[a][b] += vt_w(&t, a / VT_E, i, a % VT_E) * cw[i][b];
-}
-
-/* Eigenvalues of g, descending, by cyclic Jacobi rotations; g is lost. */
-static void eigenvalues(double value[VT_HE]) {
-    for (int sweep = 0; sweep < 30; sweep++)
-        for (size_t p = 0; p < VT_HE; p++)
-            for (size_t q = p + 1; q < VT_HE; q++) {
-                if (g[p][q] == 0) continue;
-                const double theta = (g[q][q] - g[p][p]) / (2 * g[p][q]);
-                const double tangent = (theta < 0 ? -1 : 1) / (fabs(theta) + sqrt(theta * theta + 1));
-                const double c = 1 / sqrt(tangent * tangent + 1), s = tangent * c;
-                for (size_t k = 0; k < VT_HE; k++) {
-                    const double a = g[k][p], b = g[k][q];
-                    g[k][p] = c * a - s * b;
-                    g[k][q] = s * a + c * b;
-                }
-                for (size_t k = 0; k < VT_HE; k++) {
-                    const double a = g[p][k], b = g[q][k];
-                    g[p][k] = c * a - s * b;
-                    g[q][k] = s * a + c * b;
-                }
-            }
-    for (size_t i = 0; i < VT_HE; i++) value[i] = g[i][i];
-    for (size_t i = 0; i < VT_HE; i++)
-        for (size_t j = i + 1; j < VT_HE; j++)
-            if (value[j] > value[i]) {
-                const double swap = value[i];
-                value[i] = value[j];
-                value[j] = swap;
-            }
 }
 
 /* The rows are orthonormal, to the rounding of their f32 parts; the error of each level is the energy they leave, and that is the
@@ -71,7 +42,7 @@ static void test_basis(void **state) {
                     left[l] -= (double)t.basis[k * VT_HE + a] * g[a][b] * (double)t.basis[k * VT_HE + b];
         assert_true(fabs((double)t.basis_errors[l] - left[l]) <= 1e-6 * whole);
     }
-    eigenvalues(value);
+    eigenvalues(VT_HE, &g[0][0], value);
     for (size_t l = 0; l < VT_LEVELS; l++) {
         double least = 0;
         for (size_t k = t.level[l] / 2; k < VT_HE; k++) least += value[k];

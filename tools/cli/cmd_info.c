@@ -96,8 +96,7 @@ const command command_info = {
     .arguments = "",
     .summary = "Show the facts of a model and of this machine.",
     .detail = "With --values regress or lowrank, --ffn guided or narrow, or --attention narrow, also what their profile leaves "
-              "out: errors measured on texts "
-              "that were held out of the fits.",
+              "out: errors measured on texts that were held out of the fits.",
     .shared = SHARED_MODEL | SHARED_METHODS,
     .options = options,
     .settings_size = sizeof(settings),

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "core/memory.h"
 #include "kernels/avx512/finish_avx512.h"
 #include "kernels/tiers.h"
 
@@ -102,10 +103,6 @@ static inline void store_sums(const fov_tile *t, bool lower) {
     _tile_stored(3, t->sum + TILE_ROWS * FOV_PANEL + TILE_WORDS, STRIDE_PANEL);
 }
 
-static inline size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
 /* The products of a tile, and between them, a few rows a step, the epilogue of the tile before: the vector units would idle beside
  * the tile unit, and the tile unit while they work. Lines of Y are asked for in int8 alone: in bf16 that costs 4 to 12 %. */
 __attribute__((always_inline)) static inline void run_tile(const fov_finish_kind kind, const fov_tile *t) {
@@ -119,9 +116,9 @@ __attribute__((always_inline)) static inline void run_tile(const fov_finish_kind
     for (size_t s = 0; s < steps; s++) {
         if (t->cold) prefetch_w(b);
         multiply_step(kind, lower, a, b);
-        if (done < rest) fov_finish_rows(kind, t->before, done, least(done + share, rest));
+        if (done < rest) fov_finish_rows(kind, t->before, done, fov_least(done + share, rest));
         done += share;
-        if (ask) fov_prefetch_y(t, least(s * ask, t->rows), least((s + 1) * ask, t->rows));
+        if (ask) fov_prefetch_y(t, fov_least(s * ask, t->rows), fov_least((s + 1) * ask, t->rows));
         a += TILE_WORDS;
         b += TILE_WORDS * FOV_PANEL;
     }

@@ -44,13 +44,9 @@ void fov_gather_avx512(const float *a, const uint32_t *index, size_t n, const fl
         run(a, index, n, v, ldv, cols, y, 1);
 }
 
-/* Compressed in the register and stored whole: a compressing store is microcode on Zen 4. */
 static inline size_t put(__mmask16 mask, __m512 x, size_t number, float *value, uint32_t *index) {
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)(uint32_t)number));
     _mm512_storeu_ps(value, _mm512_maskz_compress_ps(mask, x));
-    _mm512_storeu_si512(index, _mm512_maskz_compress_epi32(mask, numbers));
-    return (size_t)__builtin_popcount(mask);
+    return fov_put_numbers(mask, number, index);
 }
 
 /* One branch for four vectors: which of them has a hit is not predictable. */

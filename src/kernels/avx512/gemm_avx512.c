@@ -89,13 +89,6 @@ static inline __mmask16 not_below(__m512 v, __m512 bound) {
     return _mm512_cmp_ps_mask(_mm512_abs_ps(v), bound, _CMP_GE_OQ);
 }
 
-static inline size_t note_seen(uint32_t *seen, size_t count, __mmask16 found, size_t first) {
-    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i columns = _mm512_add_epi32(lanes, _mm512_set1_epi32((int)first));
-    _mm512_storeu_si512(seen + count, _mm512_maskz_compress_epi32(found, columns));
-    return count + (size_t)__builtin_popcount(found);
-}
-
 static size_t above_int8(const float *x, size_t k, float bound, uint32_t *seen) {
     const __m512 least = _mm512_set1_ps(bound);
     size_t count = 0, i = 0;
@@ -104,11 +97,17 @@ static size_t above_int8(const float *x, size_t k, float bound, uint32_t *seen) 
         FOV_UNROLL
         for (size_t c = 0; c < CHAINS; c++) found |= (uint64_t)not_below(_mm512_loadu_ps(x + i + 16 * c), least) << 16 * c;
         for (size_t c = 0; found && count <= FOV_WIDE_SEEN; c++, found >>= 16)
-            if (found & 0xffff) count = note_seen(seen, count, (__mmask16)found, i + 16 * c);
+            if (found & 0xffff) count += fov_put_numbers((__mmask16)found, i + 16 * c, seen + count);
         if (count > FOV_WIDE_SEEN) return count;
     }
-    for (; i < k && count <= FOV_WIDE_SEEN; i += 16) count = note_seen(seen, count, not_below(fov_load16(x + i, k - i), least), i);
+    for (; i < k && count <= FOV_WIDE_SEEN; i += 16)
+        count += fov_put_numbers(not_below(fov_load16(x + i, k - i), least), i, seen + count);
     return count;
+}
+
+/* v where it is within the bound, else 0. */
+static inline __m512 kept(__m512 v, __m512 bound) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(v), bound, _CMP_LT_OQ), v);
 }
 
 static void range_int8(const float *x, size_t k, float bound, float *low, float *high) {
@@ -118,17 +117,15 @@ static void range_int8(const float *x, size_t k, float bound, float *low, float 
     for (; i + STRIDE <= k; i += STRIDE) {
         FOV_UNROLL
         for (size_t c = 0; c < CHAINS; c++) {
-            const __m512 v = _mm512_loadu_ps(x + i + 16 * c);
-            const __m512 kept = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LT_OQ), v);
-            least[c] = _mm512_min_ps(least[c], kept);
-            most[c] = _mm512_max_ps(most[c], kept);
+            const __m512 v = kept(_mm512_loadu_ps(x + i + 16 * c), limit);
+            least[c] = _mm512_min_ps(least[c], v);
+            most[c] = _mm512_max_ps(most[c], v);
         }
     }
     for (; i < k; i += 16) {
-        const __m512 v = fov_load16(x + i, k - i);
-        const __m512 kept = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(v), limit, _CMP_LT_OQ), v);
-        least[0] = _mm512_min_ps(least[0], kept);
-        most[0] = _mm512_max_ps(most[0], kept);
+        const __m512 v = kept(fov_load16(x + i, k - i), limit);
+        least[0] = _mm512_min_ps(least[0], v);
+        most[0] = _mm512_max_ps(most[0], v);
     }
     *low = _mm512_reduce_min_ps(_mm512_min_ps(_mm512_min_ps(least[0], least[1]), _mm512_min_ps(least[2], least[3])));
     *high = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_max_ps(most[0], most[1]), _mm512_max_ps(most[2], most[3])));

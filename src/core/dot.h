@@ -1,10 +1,10 @@
 /* dot.h: the dot product of the fits. */
-#ifndef FOV_VALUES_DOT_H
-#define FOV_VALUES_DOT_H
+#ifndef FOV_CORE_DOT_H
+#define FOV_CORE_DOT_H
 
 #include <stddef.h>
 
-static inline double fov_value_dot(const double *a, const double *b, size_t n) {
+static inline double fov_dot(const double *a, const double *b, size_t n) {
     double sum[4] = {0}; /* four chains, so that they overlap */
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
