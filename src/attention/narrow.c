@@ -10,6 +10,7 @@
 
 #include "attention/dense.h"
 #include "core/status.h"
+#include "kernels/gemm.h"
 
 enum { P_TAU, P_KAPPA };
 
@@ -38,10 +39,12 @@ static size_t choose(const fov_attention_profile *p, const float *errors, size_t
 
 /* What binding needs for a while. */
 typedef struct binding {
-    float *own;   /* [D][C] of a head */
-    float *rows;  /* [heads * r][C] */
-    double *sum;  /* [C] */
-    float *words; /* of fov_pack_type */
+    const fov_kernels *kernels;
+    float *own;    /* [D][C] of a head; [M][heads * D] of the output projection */
+    float *packed; /* of a head's, or of its T */
+    float *rows;   /* [heads * r][C], [M][heads * r] */
+    float *words;  /* of fov_pack_type */
+    float *gemm;   /* its scratch */
 } binding;
 
 /* Ranks of q and k, and of v; 0: the layer's own. */
@@ -68,59 +71,64 @@ static size_t carve_tables(fov_arena *arena, const fov_attention_projections *ow
 }
 
 static size_t carve_binding(fov_arena *arena, const fov_attention_projections *own, ranks r, binding *b) {
-    const size_t c = own->q.k, widest = r.key > r.value ? r.key : r.value;
-    b->own = fov_arena_take(arena, fov_mul(own->key_size, c), sizeof *b->own);
-    b->rows = fov_arena_take(arena, fov_mul(own->heads * widest, c), sizeof *b->rows);
-    b->sum = fov_arena_take(arena, c, sizeof *b->sum);
-    b->words = fov_arena_take(arena, fov_mul(FOV_PANEL, c), sizeof *b->words);
+    const size_t c = own->q.k, m = own->o.m, size = own->key_size, columns = own->heads * (r.key > r.value ? r.key : r.value);
+    const size_t longest = c > columns ? c : columns;
+    b->kernels = fov_kernels_get(NULL);
+    b->own = fov_arena_take(arena, fov_mul(m > size ? m : size, c), sizeof *b->own);
+    b->packed = fov_arena_take(arena, fov_packed_size(longest, size), sizeof *b->packed);
+    b->rows = fov_arena_take(arena, fov_mul(columns, c > m ? c : m), sizeof *b->rows);
+    b->words = fov_arena_take(arena, fov_mul(FOV_PANEL, longest), sizeof *b->words);
+    b->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof *b->gemm);
     return arena->used;
+}
+
+/* y [n, m] = x [n, k] times b->packed. */
+static void multiply(const binding *b, size_t n, size_t m, size_t k, const float *x, size_t ldx, float *y, size_t ldy) {
+    const fov_gemm g = {.n = n, .m = m, .k = k, .x = x, .ldx = ldx, .w = b->packed, .y = y, .ldy = ldy};
+    fov_gemm_run(b->kernels, &g, 1, b->gemm);
 }
 
 /* to = T (W x + b - mean), T [heads][widest][D], of which the first to->m / heads rows count; mean [heads][D] or NULL. */
 static void narrow(const fov_linear *from, size_t heads, bool by_head, const float *t, size_t widest, const float *mean,
                    const fov_linear *to, const binding *b) {
-    const fov_kernels *kernels = fov_kernels_get(NULL);
     const size_t d = from->m / heads, c = from->k, rank = to->m / heads;
     for (size_t h = 0; h < heads; h++) {
         const float *packed = from->w + (by_head ? h * fov_packed_size(d, fov_words(from->type, c)) : 0);
         const float *scale = from->scale && by_head ? from->scale + h * d : from->scale;
-        for (size_t i = 0; i < d * c; i++)
-            b->own[i] = fov_packed_at(from->type, packed, scale, c, (by_head ? 0 : h * d) + i / c, i % c);
+        for (size_t i = 0; i < d; i++)
+            for (size_t k = 0; k < c; k++)
+                b->own[i * c + k] = fov_packed_at(from->type, packed, scale, c, (by_head ? 0 : h * d) + i, k);
+        b->kernels->pack_n(b->own, c, d, c, b->packed);
+        multiply(b, rank, c, d, t + h * widest * d, d, b->rows + h * rank * c, c);
         for (size_t r = 0; r < rank; r++) {
             const float *row = t + (h * widest + r) * d;
             double bias = 0;
-            for (size_t k = 0; k < c; k++) b->sum[k] = 0;
-            for (size_t i = 0; i < d; i++) {
+            for (size_t i = 0; i < d; i++)
                 bias += (double)row[i] * ((from->bias ? (double)from->bias[h * d + i] : 0) - (mean ? (double)mean[h * d + i] : 0));
-                for (size_t k = 0; k < c; k++) b->sum[k] += (double)row[i] * (double)b->own[i * c + k];
-            }
             to->bias[h * rank + r] = (float)bias;
-            for (size_t k = 0; k < c; k++) b->rows[(h * rank + r) * c + k] = (float)b->sum[k];
         }
     }
-    fov_pack_type(kernels, to->type, b->rows, c, to->m, c, to->w, to->scale, to->sum, b->words);
+    fov_pack_type(b->kernels, to->type, b->rows, c, to->m, c, to->w, to->scale, to->sum, b->words);
 }
 
 /* W_O of the narrow contexts: a head's columns times T^T; what the mean context gives is added to the bias. */
 static void narrow_output(const fov_linear *from, size_t heads, const fov_attention_profile *p, const fov_linear *to,
                           const binding *b) {
-    const fov_kernels *kernels = fov_kernels_get(NULL);
     const size_t d = from->k / heads, rank = to->k / heads;
     for (size_t j = 0; j < from->m; j++) {
         double bias = from->bias ? (double)from->bias[j] : 0;
+        float *w = b->own + j * from->k;
         for (size_t k = 0; k < from->k; k++) {
-            b->own[k] = fov_packed_at(from->type, from->w, from->scale, from->k, j, k);
-            bias += (double)b->own[k] * (double)p->value_mean[k];
+            w[k] = fov_packed_at(from->type, from->w, from->scale, from->k, j, k);
+            bias += (double)w[k] * (double)p->value_mean[k];
         }
         to->bias[j] = (float)bias;
-        for (size_t i = 0; i < to->k; i++) {
-            const float *row = p->output + (i / rank * p->rank + i % rank) * d, *w = b->own + i / rank * d;
-            double sum = 0;
-            for (size_t c = 0; c < d; c++) sum += (double)row[c] * (double)w[c];
-            b->rows[j * to->k + i] = (float)sum;
-        }
     }
-    fov_pack_type(kernels, to->type, b->rows, to->k, to->m, to->k, to->w, to->scale, to->sum, b->words);
+    for (size_t h = 0; h < heads; h++) {
+        b->kernels->pack_t(p->output + h * p->rank * d, d, rank, d, b->packed);
+        multiply(b, from->m, rank, d, b->own + h * d, from->k, b->rows + h * rank, to->k);
+    }
+    fov_pack_type(b->kernels, to->type, b->rows, to->k, to->m, to->k, to->w, to->scale, to->sum, b->words);
 }
 
 static fov_status bind(const fov_setting *setting, const fov_attention_projections *own, const fov_attention_profile *p,

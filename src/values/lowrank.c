@@ -50,16 +50,18 @@ static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables 
 
 /* What binding needs for a while. */
 typedef struct binding {
-    float *dense;    /* [d][m] W */
-    float *product;  /* [top][d] V W^T */
-    uint32_t *index; /* [d] 0, 1, ... */
-    double *mean;    /* [e] */
+    float *dense;   /* [d][m] W */
+    float *packed;  /* the same, as the gemm reads it */
+    float *product; /* [top][d] V W^T */
+    float *gemm;    /* its scratch */
+    double *mean;   /* [e] */
 } binding;
 
 static size_t carve_binding(fov_arena *arena, const fov_value_weights *w, const tables *t, binding *b) {
     b->dense = fov_arena_take(arena, fov_mul(w->width, outputs_of(w)), sizeof *b->dense);
+    b->packed = fov_arena_take(arena, fov_packed_size(w->width, outputs_of(w)), sizeof *b->packed);
     b->product = fov_arena_take(arena, fov_mul(t->top, w->width), sizeof *b->product);
-    b->index = fov_arena_take(arena, w->width, sizeof *b->index);
+    b->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof *b->gemm);
     b->mean = fov_arena_take(arena, w->head_size, sizeof *b->mean);
     return arena->used;
 }
@@ -82,15 +84,14 @@ static void fill(tables *t, const fov_value_weights *w, const fov_kernels *kerne
     const size_t d = w->width, e = w->head_size, m = outputs_of(w);
     const float *basis = w->profile->basis;
     t->center = fov_value_center_of(w->profile, d, t->mean);
-    for (size_t i = 0; i < d; i++) {
-        b->index[i] = (uint32_t)i;
+    for (size_t i = 0; i < d; i++)
         for (size_t c = 0; c < m; c++) b->dense[i * m + c] = fov_value_weight(w, c / e, i, c % e);
-    }
+    kernels->pack_t(b->dense, m, d, m, b->packed);
+    const fov_gemm g = {.n = t->top, .m = d, .k = m, .x = basis, .ldx = m, .w = b->packed, .y = b->product, .ldy = d};
+    fov_gemm_run(kernels, &g, 1, b->gemm);
     for (size_t k = 0; k < t->top; k++) {
-        float *row = b->product + k * d;
-        kernels->dots(basis + k * m, b->index, d, b->dense, m, m, row);
         double sum = 0;
-        for (size_t i = 0; i < d; i++) sum -= (double)t->mean[i] * (double)row[i];
+        for (size_t i = 0; i < d; i++) sum -= (double)t->mean[i] * (double)b->product[k * d + i];
         t->middle[k] = (float)sum;
     }
     kernels->pack_t(b->product, d, t->top, d, t->down);

@@ -216,8 +216,10 @@ static fov_setting setting_of(const char *text) {
     return setting;
 }
 
-static double step_of(fov_type type) {
-    return type == FOV_TYPE_INT8 ? 1. / 127 : type == FOV_TYPE_BF16 ? 0x1p-8 : 0x1p-22;
+/* What rounding to the type may change of a row whose largest value is `most`, and f32 sums of SIZE products: at most 2^-24 of
+ * their sizes' sum each. */
+static double allowed(fov_type type, double most, double reach) {
+    return most * (type == FOV_TYPE_INT8 ? 1. / 127 : type == FOV_TYPE_BF16 ? 0x1p-8 : 0x1p-24) + SIZE * 0x1p-24 * reach;
 }
 
 /* An element of a layer's own weights, as the type holds it. */
@@ -234,17 +236,20 @@ static void check_linear(const layer *s, size_t which, const fov_linear *from, c
     for (size_t h = 0; h < HEADS; h++)
         for (size_t r = 0; r < rank; r++) {
             const float *t = s->to[which] + (h * WIDEST + r) * SIZE;
-            double bias = 0, want[WIDTH] = {0}, most = 0;
+            double bias = 0, want[WIDTH] = {0}, size[WIDTH] = {0}, most = 0, reach = 0;
             for (size_t i = 0; i < SIZE; i++) {
                 const size_t row = h * SIZE + i;
                 bias += (double)t[i] * ((double)s->bias[which][row] - (which == Q ? 0 : (double)s->mean[which][row]));
-                for (size_t k = 0; k < WIDTH; k++) want[k] += (double)t[i] * own_at(from, which, row, k);
+                for (size_t k = 0; k < WIDTH; k++) {
+                    want[k] += (double)t[i] * own_at(from, which, row, k);
+                    size[k] += fabs((double)t[i] * own_at(from, which, row, k));
+                }
             }
-            for (size_t k = 0; k < WIDTH; k++) most = fmax(most, fabs(want[k]));
+            for (size_t k = 0; k < WIDTH; k++) most = fmax(most, fabs(want[k])), reach = fmax(reach, size[k]);
             assert_true(fabs((double)to->bias[h * rank + r] - bias) <= 1e-5);
             for (size_t k = 0; k < WIDTH; k++)
                 assert_true(fabs((double)fov_packed_at(to->type, to->w, to->scale, WIDTH, h * rank + r, k) - want[k]) <=
-                            most * step_of(to->type));
+                            allowed(to->type, most, reach));
         }
 }
 
@@ -252,17 +257,23 @@ static void check_linear(const layer *s, size_t which, const fov_linear *from, c
 static void check_output(const layer *s, const fov_linear *from, const fov_linear *to, size_t rank) {
     assert_true(to->m == WIDTH && to->k == HEADS * rank && to->type == from->type);
     for (size_t j = 0; j < WIDTH; j++) {
-        double bias = (double)s->bias[O][j], want[HEADS * WIDEST] = {0}, most = 0;
+        double bias = (double)s->bias[O][j], want[HEADS * WIDEST] = {0}, most = 0, reach = 0;
         for (size_t c = 0; c < HEADS * SIZE; c++) bias += own_at(from, O, j, c) * (double)s->mean[V][c];
         for (size_t i = 0; i < HEADS * rank; i++) {
             const size_t h = i / rank;
-            for (size_t c = 0; c < SIZE; c++)
-                want[i] += own_at(from, O, j, h * SIZE + c) * (double)s->to[O][(h * WIDEST + i % rank) * SIZE + c];
+            double size = 0;
+            for (size_t c = 0; c < SIZE; c++) {
+                const double product = own_at(from, O, j, h * SIZE + c) * (double)s->to[O][(h * WIDEST + i % rank) * SIZE + c];
+                want[i] += product;
+                size += fabs(product);
+            }
             most = fmax(most, fabs(want[i]));
+            reach = fmax(reach, size);
         }
         assert_true(fabs((double)to->bias[j] - bias) <= 1e-5);
         for (size_t i = 0; i < HEADS * rank; i++)
-            assert_true(fabs((double)fov_packed_at(to->type, to->w, to->scale, to->k, j, i) - want[i]) <= most * step_of(to->type));
+            assert_true(fabs((double)fov_packed_at(to->type, to->w, to->scale, to->k, j, i) - want[i]) <=
+                        allowed(to->type, most, reach));
     }
 }
 

@@ -1,11 +1,11 @@
 /* tune_search.c: which settings are tried, which pass, which is taken.
  *
- * First half: every ladder from its safe end; it is left when a rung loses more than twice what is accepted (further ones lose
- * more). Then the best of values and feed-forward together, and the best of all so far with the best of attention. Of those that
- * pass and gain, at most TUNE_TESTED are tested on the second half: the best, and then the best of those that lose less than all
- * before. The second half has seen none of the search, so only the settings tested on it need a correction: each is held to alpha /
- * their number (Bonferroni), which makes the bound of whichever is taken hold with the confidence asked for. Those that an earlier
- * run of the same journal tested count too. */
+ * First half: every ladder from its middle, up or down to where it loses what is accepted. Then the best of values and feed-forward
+ * together, and the best of all so far with the best of attention. Of those that pass and gain, at most TUNE_TESTED are tested on
+ * the second half: the best, and then the best of those that lose less than all before. The second half has seen none of the
+ * search, so only the settings tested on it need a correction: each is held to alpha / their number (Bonferroni), which makes the
+ * bound of whichever is taken hold with the confidence asked for. Those that an earlier run of the same journal tested count too.
+ */
 #include "report.h"
 #include "tune.h"
 
@@ -108,27 +108,45 @@ static int try_setting(tune *t, const char *attention, const char *values, const
     return code;
 }
 
-static int climb(tune *t, const ladder *l) {
+typedef struct rung {
+    bool passes, near; /* near: at most twice what is accepted and a text, which one may lose by chance where the half is small */
+    bool gains;
+} rung;
+
+static int try_rung(tune *t, const ladder *l, size_t index, rung *r) {
     char text[SETTING_SIZE];
-    const size_t rungs = ladder_rungs(l);
+    double loss;
+    ladder_setting(l, index, t->engine.info->ffn_width, text);
+    const int code = try_setting(t, l->place == FOV_PLACE_ATTENTION ? text : "", l->place == FOV_PLACE_VALUES ? text : "exact",
+                                 l->place == FOV_PLACE_FFN ? text : "exact", &loss);
     const double resolution = t->judge.kind == JUDGE_SCORES ? 0 : 100 / (double)t->size[0];
-    for (size_t i = 0; i < rungs && !t->stopped; i++) {
-        double loss;
-        ladder_setting(l, i, t->engine.info->ffn_width, text);
-        const int code = try_setting(t, l->place == FOV_PLACE_ATTENTION ? text : "", l->place == FOV_PLACE_VALUES ? text : "exact",
-                                     l->place == FOV_PLACE_FFN ? text : "exact", &loss);
-        if (code) return code;
-        if (isnan(loss) && l->of_ffn && l->profile && !t->stopped) { /* no level of this profile: another rung may be */
-            t->planned -= t->size[0];
-            continue;
-        }
-        /* A text more than twice the loss: a first rung may lose one by chance where the half is small. */
-        if (!(loss <= 2 * t->goal.max_loss + resolution)) {
-            t->planned -= (rungs - i - 1) * t->size[0];
-            break;
-        }
+    const bool no_level = isnan(loss) && l->of_ffn && l->profile; /* of this profile: another rung may be one */
+    r->passes = loss <= t->goal.max_loss + ROUNDING;
+    r->near = no_level || loss <= 2 * t->goal.max_loss + resolution;
+    r->gains = isnan(loss) ? no_level : tune_gain(t, t->count - 1, 0) > 1;
+    return code;
+}
+
+/* From the middle to the cheap end while the loss is near what is accepted; if nothing passed, from the middle to the safe end
+ * until something does, or until a rung is slower than exact, as the safer ones are too. */
+static int climb(tune *t, const ladder *l) {
+    const size_t rungs = ladder_rungs(l), middle = rungs / 2;
+    bool passed = false, back = true;
+    size_t tried = 0;
+    rung r = {.near = true};
+    int code = 0;
+    for (size_t i = middle; i < rungs && r.near && !code && !t->stopped; i++, tried++) {
+        code = try_rung(t, l, i, &r);
+        passed = passed || r.passes;
+        if (i == middle) back = r.gains;
     }
-    return 0;
+    for (size_t i = middle; i-- > 0 && !passed && back && !code && !t->stopped; tried++) {
+        code = try_rung(t, l, i, &r);
+        passed = r.passes;
+        back = r.gains;
+    }
+    t->planned -= (rungs - tried) * t->size[0];
+    return code;
 }
 
 /* An attention other than the checkpoint's that was asked for is kept. */
