@@ -3,8 +3,8 @@
 
   calibrate  a profile from texts of the training set, without labels
   eval       each setting below with its defaults, and the ablations, on the whole development set
-  tune       `foveate tune` on one half of the development set, judged on the other, and the other way round
-  time       the two settings tuned and some defaults, in f32, bf16 and int8, in turn with exact of the same type: time and loss
+  tune       `foveate tune` on one half of the development set, judged on the other, and the other way round, in each of --tune-types
+  time       the settings tuned in f32 and some defaults, in each of --types, in turn with exact of the same type: time and loss
 
     frontier.py --models DIR --data DIR --out DIR [--tasks sst2,cola] [--steps eval,tune] [--table frontier.md]
 
@@ -37,7 +37,7 @@ TASKS = {
     "stsb": Task("bert-base-uncased-stsb", "stsb", "glue/stsb/train.tsv", ("sentence1", "sentence2"), 3000, "glue/stsb/dev.tsv", 1000, 128, 44),
     "rte": Task("bert-base-uncased-rte", "rte", "glue/rte/train.tsv", ("sentence1", "sentence2"), 2000, "glue/rte/dev.tsv", 0, 128, 29, points=0.75),
     "imdb": Task("bert-base-uncased-imdb", "imdb", "imdb/train.jsonl.xz", "text", 500, "imdb/test.jsonl.xz", 400, 512, 120,
-                 timed=100),
+                 timed=100, points=1),
     "longformer-imdb": Task("longformer-4096-imdb", "imdb", "imdb/train.jsonl.xz", "text", 400, "imdb/test.jsonl.xz", 200, 1024, 27,
                             timed=80, points=1),
     "longformer-aapd": Task("longformer-4096-aapd", "aapd", "aapd/text_val", None, 500, "aapd/text_test", 200, 512, 19, timed=100, points=1),
@@ -84,6 +84,7 @@ TIMED = {  # besides those tuned: of f32 the time, of the others whether they ke
 LONG_TIMED = dict.fromkeys(
     TIMED, (*TIMED["f32"], "values=regress;ffn=guided:lambda=.02", "values=regress;ffn=guided:lambda=.04"))
 STEPS = ("calibrate", "eval", "tune", "time")
+WAYS = ("first", "second")
 BERT = [name for name in TASKS if not name.startswith("longformer")]
 
 
@@ -147,19 +148,20 @@ class Frontier:
 
     def tune(self, name):
         jobs = []
-        for way in ("first", "second"):
-            out = self.path(name, f"tune-{way}.json")
-            words = ["tune", "--json", out, "--by", self.a.by, "--dry-run", *self.common(name)]
-            words += ["--max-loss", max(self.a.max_loss, TASKS[name].points)]
-            words += ["--journal", self.path(name, f"tune-{way}.journal")] + (["--swap"] if way == "second" else [])
-            jobs.append((out, words))
+        for dtype in self.a.tune_types:
+            for way in WAYS:
+                out = self.path(name, tune_file(way, dtype))
+                words = ["tune", "--json", out, "--by", self.a.by, "--dtype", dtype, "--dry-run", *self.common(name)]
+                words += ["--max-loss", max(self.a.max_loss, TASKS[name].points), "--journal", out.with_suffix(".journal")]
+                words += ["--budget", self.a.budget] if self.a.budget else []
+                jobs.append((out, words + (["--swap"] if way == "second" else [])))
         return jobs
 
     def time(self, name):
-        chosen = [tuned(self.path(name, f"tune-{way}.json")) for way in ("first", "second")]
-        chosen = [c["setting"] for c in chosen if c]
+        chosen = [c["setting"] for way in WAYS for c in tuned(self.path(name, tune_file(way, "f32"))).values() if c["setting"] != "exact"]
         jobs = []
-        for dtype, others in timed_of(name).items():
+        for dtype in self.a.types:
+            others = timed_of(name)[dtype]
             out = self.path(name, f"time-{dtype}.json")
             able = [s for s in dict.fromkeys([*chosen, *others]) if dtype == "f32" or "poisson" not in s and "topk" not in s]
             words = [word for setting in able for word in ("--compare", setting)]
@@ -188,11 +190,11 @@ class Frontier:
                 print(f"{name}: no profile: the rest is left out", file=sys.stderr, flush=True)
                 return
             jobs = [job for job in getattr(self, step)(name) if self.a.again or not job[0].exists()]
-            both = step == "tune" and self.a.parallel and len(jobs) == 2 and len(cores) > 1
+            both = step == "tune" and self.a.parallel and not len(jobs) % 2 and len(cores) > 1
             begin, running = time.time(), []
             for i, (out, words) in enumerate(jobs):
                 running.append((out, self.start(out, words, cores[i::2] if both else cores)))
-                if not both or i:
+                if not both or i % 2:
                     for out, process in running:
                         code = process.wait()
                         state = "" if code == 0 or (step == "tune" and out.exists()) else f", FAILED: see {out}.log"
@@ -216,17 +218,25 @@ def load(path):
     return json.loads(path.read_text()) if path.exists() else None
 
 
+def tune_file(way, dtype):
+    return f"tune-{way}.json" if dtype == "f32" else f"tune-{way}-{dtype}.json"
+
+
 def tuned(path):
-    """The setting the choosing half prefers, whether the other half confirmed it or not, as it does there."""
+    """What the other half says of the setting that the choosing half prefers (first), and of the one tune takes (taken)."""
     report = load(path)
-    if not report or not report["tested"]:
-        return None
-    row = next(r for r in report["tried"] if r["setting"] == report["tested"][0])
-    exact = report["tried"][0]
-    if "second" not in row:
-        return None
-    return dict(setting=row["setting"], accepted=report["max_loss"], loss=row["second"]["loss"], low=row["second"]["low"], high=row["second"]["high"],
-                fewer=1 / row["second"]["flops_real_share"], exact=1 / exact["second"]["flops_real_share"], texts=row["second"]["texts"])
+    if not report:
+        return {}
+    tried = {row["setting"]: row for row in report["tried"]}
+    exact = tried["exact"]["second"]
+    found = {}
+    for kind, setting in (("first", report["tested"][0] if report["tested"] else "exact"), ("taken", report["chosen"] or "exact")):
+        row = tried[setting].get("second")
+        if row:
+            found[kind] = dict(setting=setting, accepted=report["max_loss"], loss=row["loss"], low=row["low"], high=row["high"],
+                               fewer=1 / row["flops_real_share"], exact=1 / exact["flops_real_share"], tried=len(tried) - 1,
+                               speed=row["speedup"] if setting != "exact" else dict(median=1, min=1, max=1))
+    return found
 
 
 def geometric(values):
@@ -263,30 +273,38 @@ def table_defaults(a, names, part, title):
     return lines
 
 
-def table_tuned(a, names):
-    lines = ["| task, points accepted | chosen on | setting | loss on the other half, points | fewer multiply-adds | "
-             + " | ".join(f"{dtype}: times as fast" for dtype in TIMED) + " |", "|---|---|---|---|---|" + "---|" * len(TIMED)]
-    means = collections.defaultdict(list)
+def speed_cell(speed):
+    return f"{speed['median']:.2f} [{speed['min']:.2f}, {speed['max']:.2f}]"
+
+
+def table_tuned(a, names, dtype):
+    """A row for each half's first choice, and one for what tune takes where that is another; speeds of tune itself and of `time`."""
+    timed = [d for d in TIMED if dtype == "f32" and any((a.out / f"{n}.time-{d}.json").exists() for n in names)]
+    lines = [f"| task, points accepted | chosen on | settings tried | setting | loss on the other half, points | fewer multiply-adds | {dtype}: "
+             "times as fast there |" + "".join(f" {d}: times as fast on all |" for d in timed), "|---" * (7 + len(timed)) + "|"]
+    means = {kind: collections.defaultdict(list) for kind in ("first", "taken")}
     for name in names:
-        speeds = {d: load(a.out / f"{name}.time-{d}.json") for d in TIMED}
-        for way in ("first", "second"):
-            t = tuned(a.out / f"{name}.tune-{way}.json")
-            if not t:
-                continue
-            means["loss", name].append(t["loss"])
-            means["fewer", name].append(t["fewer"])
-            cells = []
-            for dtype, report in speeds.items():
-                row = report and next((r for r in report["compared"] if r["setting"] == t["setting"]), None)
-                cells.append(f"{row['speedup']['median']:.2f} [{row['speedup']['min']:.2f}, {row['speedup']['max']:.2f}]" if row else "")
-                if row:
-                    means[dtype, name].append(row["speedup"]["median"])
-            lines.append(f"| {name}, {t['accepted']:g} | {way} | `{t['setting']}` | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | "
-                         f"{t['fewer']:.2f} (exact {t['exact']:.2f}) | " + " | ".join(cells) + " |")
-    over = lambda key: [statistics.mean(means[key, n]) for n in names if means[key, n]]
-    if over("loss"):
-        lines.append(f"| mean | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | "
-                     + " | ".join(f"{geometric(over(d)):.2f}" for d in TIMED) + " |")
+        speeds = {d: load(a.out / f"{name}.time-{d}.json") for d in timed}
+        for way in WAYS:
+            found = tuned(a.out / f"{name}.{tune_file(way, dtype)}")
+            for kind, t in found.items():
+                rows = {d: report and next((r for r in report["compared"] if r["setting"] == t["setting"]), None) for d, report in speeds.items()}
+                for key, value in (("loss", t["loss"]), ("fewer", t["fewer"]), ("there", t["speed"]["median"])):
+                    means[kind][key, name].append(value)
+                for d, row in rows.items():
+                    if row:
+                        means[kind][d, name].append(row["speedup"]["median"] if t["setting"] != "exact" else 1)
+                if kind == "taken" and "first" in found and t["setting"] == found["first"]["setting"]:
+                    continue
+                cells = [speed_cell(row["speedup"]) if row and row.get("speedup") else "" for row in rows.values()]
+                label = f"`{t['setting']}`" + (" (taken)" if kind == "taken" else "")
+                lines.append(f"| {name}, {t['accepted']:g} | {way} | {t['tried']} | {label} | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | "
+                             f"{t['fewer']:.2f} (exact {t['exact']:.2f}) | {speed_cell(t['speed'])} |" + "".join(f" {c} |" for c in cells))
+    for kind, label in (("first", "first choices"), ("taken", "what tune takes")):
+        over = lambda key: [statistics.mean(means[kind][key, n]) for n in names if means[kind][key, n]]
+        if over("loss"):
+            lines.append(f"| mean, {label} | | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | {geometric(over('there')):.2f} |"
+                         + "".join(f" {geometric(over(d)):.2f} |" for d in timed))
     return lines
 
 
@@ -315,32 +333,38 @@ def table_types(a, names):
 
 
 def table(a):
-    reports = [r for r in (load(a.out / f"{n}.eval.json") for n in a.tasks) if r]
+    there = lambda names, *kinds: any((a.out / f"{n}.{kind}").exists() for n in names for kind in kinds)
+    reports = [load(path) for n in a.tasks for path in sorted(a.out.glob(f"{n}.*.json"))]
     if not reports:
         return "no results\n"
     lines = [f"{reports[0]['cpu']}, kernels {reports[0]['tier']}.", ""]
     for names, what in ((BERT, "BERT-base"), ([n for n in TASKS if n not in BERT], "Longformer")):
         names = [n for n in names if n in a.tasks]
-        if not any((a.out / f"{n}.eval.json").exists() for n in names):
-            continue
-        lines += [f"### {what}: the value projection", "", *table_defaults(a, names, "values", "metric @ times fewer"), ""]
-        lines += [f"### {what}: the whole encoder", "", *table_defaults(a, names, "total", "metric @ times fewer"), ""]
-        lines += [f"### {what}: tuned", "", *table_tuned(a, names), ""]
-        lines += [f"### {what}: exact's metric by type, and points lost @ times as fast", "", *table_types(a, names), ""]
+        if there(names, "eval.json"):
+            lines += [f"### {what}: the value projection", "", *table_defaults(a, names, "values", "metric @ times fewer"), ""]
+            lines += [f"### {what}: the whole encoder", "", *table_defaults(a, names, "total", "metric @ times fewer"), ""]
+        for dtype in TIMED:
+            if there(names, *(tune_file(way, dtype) for way in WAYS)):
+                lines += [f"### {what}: tuned in {dtype}", "", *table_tuned(a, names, dtype), ""]
+        if there(names, *(f"time-{dtype}.json" for dtype in TIMED)):
+            lines += [f"### {what}: exact's metric by type, and points lost @ times as fast", "", *table_types(a, names), ""]
     return "\n".join(lines)
 
 
 def main():
-    path = pathlib.Path
+    path, words = pathlib.Path, lambda t: t.split(",")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=path, required=True)
     parser.add_argument("--data", type=path, required=True)
     parser.add_argument("--out", type=path, required=True)
     parser.add_argument("--foveate", type=path, default=path("build/release/foveate"))
-    parser.add_argument("--tasks", type=lambda t: t.split(","), default=BERT)
-    parser.add_argument("--steps", type=lambda t: t.split(","), default=list(STEPS))
+    parser.add_argument("--tasks", type=words, default=BERT)
+    parser.add_argument("--steps", type=words, default=list(STEPS))
     parser.add_argument("--max-loss", type=float, default=0.5)
     parser.add_argument("--by", choices=("time", "work"), default="time", help="what tune saves")
+    parser.add_argument("--budget", type=float, default=0, help="minutes of each run of tune; 0: as long as it takes")
+    parser.add_argument("--tune-types", type=words, default=["f32"], help="types that tune runs in")
+    parser.add_argument("--types", type=words, default=list(TIMED), help="types of time")
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit", type=int, default=0, help="at most so many texts in every step, for a trial")
@@ -348,7 +372,7 @@ def main():
     parser.add_argument("--again", action="store_true", help="run what has its result already")
     parser.add_argument("--table", type=path, help="write the tables there")
     a = parser.parse_args()
-    for word, known in [(t, TASKS) for t in a.tasks] + [(s, STEPS) for s in a.steps if s]:
+    for word, known in [(t, TASKS) for t in a.tasks] + [(s, STEPS) for s in a.steps if s] + [(d, TIMED) for d in a.types + a.tune_types]:
         if word not in known:
             parser.error(f"{word!r} is none of {', '.join(known)}")
     Frontier(a).run()
