@@ -193,7 +193,7 @@ class Frontier:
             both = step == "tune" and self.a.parallel and not len(jobs) % 2 and len(cores) > 1
             begin, running = time.time(), []
             for i, (out, words) in enumerate(jobs):
-                running.append((out, self.start(out, words, cores[i::2] if both else cores)))
+                running.append((out, self.start(out, words, cores[i % 2::2] if both else cores)))
                 if not both or i % 2:
                     for out, process in running:
                         code = process.wait()

@@ -30,7 +30,7 @@ static void test_rows(void **state) {
         double last = 0;
         for (size_t rung = 0; rung < ladder_rungs(l); rung++) {
             char text[SETTING_SIZE], *equals;
-            ladder_setting(l, rung, 3072, text);
+            ladder_setting(l, (double)rung, 3072, text);
             assert_int_equal(strncmp(text, l->method, strlen(l->method)), 0);
             assert_non_null(equals = strchr(text, '='));
             const double value = strtod(equals + 1, NULL);
@@ -49,6 +49,8 @@ static void test_text(void **state) {
     char text[SETTING_SIZE];
     ladder_setting(&one, 1, 3072, text);
     assert_string_equal(text, "mca:alpha=0.06,p=calibrated");
+    ladder_setting(&one, .5, 3072, text); /* sqrt(.03 * .06) = .0424 */
+    assert_string_equal(text, "mca:alpha=0.042,p=calibrated");
     ladder_setting(&share, 0, 1024, text);
     assert_string_equal(text, "topk:k=512");
     ladder_setting(&share, 1, 1024, text);

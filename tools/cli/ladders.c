@@ -3,6 +3,7 @@
  * off the rest. */
 #include "ladders.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,8 +40,13 @@ size_t ladder_rungs(const ladder *l) {
     return count;
 }
 
-void ladder_setting(const ladder *l, size_t rung, size_t ffn_width, char text[SETTING_SIZE]) {
-    double value = l->rungs[rung];
+void ladder_setting(const ladder *l, double rung, size_t ffn_width, char text[SETTING_SIZE]) {
+    const size_t whole = (size_t)rung;
+    if ((double)whole < rung) {
+        snprintf(text, SETTING_SIZE, "%s:%s=%.2g%s", l->method, l->param, sqrt(l->rungs[whole] * l->rungs[whole + 1]), l->also);
+        return;
+    }
+    double value = l->rungs[whole];
     if (l->of_ffn) {
         const size_t step = ffn_width < 384 ? 4 : 32; /* of the levels in a profile */
         const size_t units = (size_t)(value * (double)ffn_width + 1e-6) / step * step;

@@ -21,7 +21,7 @@ const ladder *ladder_at(size_t index); /* NULL past the end */
 /* Whether the library has the method and its parameter. */
 bool ladder_offered(const ladder *l);
 size_t ladder_rungs(const ladder *l);
-/* "mca:alpha=0.05,p=calibrated" */
-void ladder_setting(const ladder *l, size_t rung, size_t ffn_width, char text[SETTING_SIZE]);
+/* "mca:alpha=0.05,p=calibrated". rung + .5: halfway to the next, the geometric mean to two digits (not of_ffn). */
+void ladder_setting(const ladder *l, double rung, size_t ffn_width, char text[SETTING_SIZE]);
 
 #endif

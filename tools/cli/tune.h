@@ -9,7 +9,7 @@
 #include "tasks.h"
 #include "tuned.h"
 
-enum { TUNE_TRIALS = 80, TUNE_TESTED = 3 };
+enum { TUNE_TRIALS = 80, TUNE_TESTED = 5 };
 
 /* A setting on one half. */
 typedef struct measured {

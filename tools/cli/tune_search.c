@@ -2,10 +2,10 @@
  *
  * First half: every ladder from its middle, up or down to where it loses what is accepted. Then the best of values and feed-forward
  * together, and the best of all so far with the best of attention. Of those that pass and gain, at most TUNE_TESTED are tested on
- * the second half: the best, and then the best of those that lose less than all before. The second half has seen none of the
- * search, so only the settings tested on it need a correction: each is held to alpha / their number (Bonferroni), which makes the
- * bound of whichever is taken hold with the confidence asked for. Those that an earlier run of the same journal tested count too.
- */
+ * the second half: the best, and then the best of those that do more work by STEP of all: what lost least on the first half is
+ * mostly luck, more work is not. The second half has seen none of the search, so only the settings tested on it need a correction:
+ * each is held to alpha / their number (Bonferroni), which makes the bound of whichever is taken hold with the confidence asked
+ * for; so fewer are tested then. Those that an earlier run of the same journal tested count too. */
 #include "report.h"
 #include "tune.h"
 
@@ -17,6 +17,8 @@
 #define TIE_TIME .03
 #define TIE_WORK .002
 #define LADDERS_SHARE .6 /* of the budget: the rest is for what they find together, without which it saves little */
+#define STEP .03         /* of the exact work: how much more the next setting on the second half does */
+#define COARSE .05       /* of the exact work: rungs further apart have one between them */
 #define ROUNDING 1e-9    /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 
 double tune_gain(const tune *t, size_t index, int half) {
@@ -28,6 +30,8 @@ double tune_gain(const tune *t, size_t index, int half) {
 static bool passes(const tune *t, size_t i) {
     return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss + ROUNDING;
 }
+
+enum { DEMANDED_TESTED = 3 }; /* on the second half when a bound must hold */
 
 enum { VALUES = 1, FFN = 2, ATTENTION = 4 }; /* places */
 
@@ -45,27 +49,39 @@ static bool before(const tune *t, size_t a, size_t b) {
     return a < b;
 }
 
-/* The best setting that passes, gains and loses less than `limit`; 0: none. */
-static size_t best(const tune *t, unsigned places, double limit) {
+/* The best setting that passes, gains, loses less than `limit` and does `least` of exact's work or more; 0: none. */
+static size_t best(const tune *t, unsigned places, double limit, double least) {
     const double tie = t->goal.by_work ? TIE_WORK : TIE_TIME;
     double most = 1 + tie;
     size_t found = 0;
-    for (size_t i = 1; i < t->count; i++)
-        if (passes(t, i) && at_place(&t->trials[i], places) && t->trials[i].halves[0].verdict.loss < limit)
-            most = fmax(most, tune_gain(t, i, 0));
-    for (size_t i = 1; i < t->count; i++) {
-        if (!passes(t, i) || !at_place(&t->trials[i], places) || !(t->trials[i].halves[0].verdict.loss < limit)) continue;
-        const double gain = tune_gain(t, i, 0);
-        if (!(gain > 1 + tie) || gain < most * (1 - tie)) continue;
-        if (!found || before(t, i, found)) found = i;
-    }
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 1; i < t->count; i++) {
+            const measured *m = &t->trials[i].halves[0];
+            if (!passes(t, i) || !at_place(&t->trials[i], places) || !(m->verdict.loss < limit) || m->share < least) continue;
+            const double gain = tune_gain(t, i, 0);
+            if (!pass)
+                most = fmax(most, gain);
+            else if (gain > 1 + tie && gain >= most * (1 - tie) && (!found || before(t, i, found)))
+                found = i;
+        }
     return found;
 }
 
+/* The best of some places, then the best of what loses less than all before: for combinations, which add their losses up. */
 static size_t shortlist(const tune *t, unsigned places, size_t *list, size_t most) {
     size_t count = 0;
     double limit = INFINITY;
-    for (size_t next; count < most && (next = best(t, places, limit)); limit = t->trials[next].halves[0].verdict.loss)
+    for (size_t next; count < most && (next = best(t, places, limit, 0)); limit = t->trials[next].halves[0].verdict.loss)
+        list[count++] = next;
+    return count;
+}
+
+static size_t list_tests(const tune *t, size_t list[TUNE_TESTED]) {
+    const size_t most = t->goal.demanded ? DEMANDED_TESTED : TUNE_TESTED;
+    size_t count = 0;
+    double least = 0;
+    for (size_t next; count < most && (next = best(t, VALUES | FFN | ATTENTION, INFINITY, least));
+         least = t->trials[next].halves[0].share + STEP)
         list[count++] = next;
     return count;
 }
@@ -75,11 +91,11 @@ static int leave_out(tune *t, const char *setting, const char *reason) {
     return row && !json_array_append_new(t->left_out, row) ? 0 : complain_memory();
 }
 
-/* Whether another setting fits in the time left, after what the tests on the second half may take. */
-static bool has_time(tune *t) {
+/* Whether another setting fits in the time left, and `after` it on the second half. */
+static bool has_time(const tune *t, double after) {
     if (!(t->goal.budget > 0)) return true;
     const double pass = t->trials[0].halves[0].seconds, one = 1.5 * pass; /* half of the blocks are paired with exact */
-    return seconds_now() - t->began + (1 + TUNE_TESTED) * one <= t->until;
+    return seconds_now() - t->began + (1 + after) * one <= t->until;
 }
 
 /* *loss: on the first half; NAN when the setting cannot be here or the time is over. */
@@ -92,7 +108,7 @@ static int try_setting(tune *t, const char *attention, const char *values, const
     snprintf(one->attention, sizeof one->attention, "%s", attention);
     snprintf(one->values, sizeof one->values, "%s", values);
     snprintf(one->ffn, sizeof one->ffn, "%s", ffn);
-    if (!journal_find(&t->journal, one, 0) && !has_time(t)) {
+    if (!journal_find(&t->journal, one, 0) && !has_time(t, 2)) {
         t->stopped = true;
         return 0;
     }
@@ -111,9 +127,10 @@ static int try_setting(tune *t, const char *attention, const char *values, const
 typedef struct rung {
     bool passes, near; /* near: at most twice what is accepted and a text, which one may lose by chance where the half is small */
     bool gains;
+    double share; /* of exact's work; NAN: not measured */
 } rung;
 
-static int try_rung(tune *t, const ladder *l, size_t index, rung *r) {
+static int try_rung(tune *t, const ladder *l, double index, rung *r) {
     char text[SETTING_SIZE];
     double loss;
     ladder_setting(l, index, t->engine.info->ffn_width, text);
@@ -124,29 +141,34 @@ static int try_rung(tune *t, const ladder *l, size_t index, rung *r) {
     r->passes = loss <= t->goal.max_loss + ROUNDING;
     r->near = no_level || loss <= 2 * t->goal.max_loss + resolution;
     r->gains = isnan(loss) ? no_level : tune_gain(t, t->count - 1, 0) > 1;
+    r->share = isnan(loss) ? NAN : t->trials[t->count - 1].halves[0].share;
     return code;
 }
 
 /* From the middle to the cheap end while the loss is near what is accepted; if nothing passed, from the middle to the safe end
- * until something does, or until a rung is slower than exact, as the safer ones are too. */
+ * until something does, or until a rung is slower than exact, as the safer ones are too. Then between the cheapest that passes and
+ * the next, where they are far apart. */
 static int climb(tune *t, const ladder *l) {
     const size_t rungs = ladder_rungs(l), middle = rungs / 2;
-    bool passed = false, back = true;
-    size_t tried = 0;
-    rung r = {.near = true};
+    size_t tried = 0, kept = rungs;
+    rung r[LADDER_RUNGS] = {0}, between;
+    bool near = true, back = true;
     int code = 0;
-    for (size_t i = middle; i < rungs && r.near && !code && !t->stopped; i++, tried++) {
-        code = try_rung(t, l, i, &r);
-        passed = passed || r.passes;
-        if (i == middle) back = r.gains;
+    for (size_t i = middle; i < rungs && near && !code && !t->stopped; i++, tried++) {
+        code = try_rung(t, l, (double)i, &r[i]);
+        near = r[i].near;
+        kept = r[i].passes ? i : kept;
+        if (i == middle) back = r[i].gains;
     }
-    for (size_t i = middle; i-- > 0 && !passed && back && !code && !t->stopped; tried++) {
-        code = try_rung(t, l, i, &r);
-        passed = r.passes;
-        back = r.gains;
+    for (size_t i = middle; i-- > 0 && kept == rungs && back && !code && !t->stopped; tried++) {
+        code = try_rung(t, l, (double)i, &r[i]);
+        kept = r[i].passes ? i : kept;
+        back = r[i].gains;
     }
     t->planned -= (rungs - tried) * t->size[0];
-    return code;
+    if (code || t->stopped || kept + 1 >= rungs || l->of_ffn || !(r[kept].share - r[kept + 1].share > COARSE)) return code;
+    t->planned += t->size[0];
+    return try_rung(t, l, (double)kept + .5, &between);
 }
 
 /* An attention other than the checkpoint's that was asked for is kept. */
@@ -215,6 +237,10 @@ static int test_second(tune *t) {
     size_t tested = 0;
     while (tested < t->tested_count && !code && !t->chosen) {
         const size_t index = t->tested[tested++];
+        if (tested > 1 && !journal_find(&t->journal, &t->trials[index], 1) && !has_time(t, 0)) {
+            t->stopped = true;
+            break;
+        }
         code = tune_measure(t, index, 1, &why);
         if (!code && confirmed(t, index)) t->chosen = index;
     }
@@ -305,7 +331,7 @@ int tune_search(tune *t) {
     t->until = t->goal.budget;
     if (!code) code = search_together(t);
     t->stopped = t->stopped || cut;
-    if (!code) t->tested_count = shortlist(t, VALUES | FFN | ATTENTION, t->tested, TUNE_TESTED);
+    if (!code) t->tested_count = list_tests(t, t->tested);
     if (!code && t->tested_count) code = test_second(t);
     progress_end(&t->progress);
     if (!code && !t->chosen) (t->tested_count ? say_unconfirmed : say_none_passes)(t);
