@@ -2,10 +2,10 @@
  *
  * First half: every ladder from its middle, up or down to where it loses what is accepted. Then the best of values and feed-forward
  * together, and the best of all so far with the best of attention. Of those that pass and gain, at most TUNE_TESTED are tested on
- * the second half: the best, and then the best of those that do more work by STEP of all: what lost least on the first half is
- * mostly luck, more work is not. The second half has seen none of the search, so only the settings tested on it need a correction:
- * each is held to alpha / their number (Bonferroni), which makes the bound of whichever is taken hold with the confidence asked
- * for; so fewer are tested then. Those that an earlier run of the same journal tested count too. */
+ * the second half: the best, and then the best of those that do more work. The second half has seen none of the search, so only the
+ * settings tested on it need a correction: each is held to alpha / their number (Bonferroni), which makes the bound of whichever is
+ * taken hold with the confidence asked for; so fewer are tested then. Those that an earlier run of the same journal tested count
+ * too. */
 #include "report.h"
 #include "tune.h"
 
@@ -16,10 +16,10 @@
 /* Speed-ups that differ by less are a tie: the timer's noise on a quiet machine. Multiply-adds are exact. */
 #define TIE_TIME .03
 #define TIE_WORK .002
-#define LADDERS_SHARE .6 /* of the budget: the rest is for what they find together, without which it saves little */
-#define STEP .03         /* of the exact work: how much more the next setting on the second half does */
-#define COARSE .05       /* of the exact work: rungs further apart have one between them */
-#define ROUNDING 1e-9    /* two of 200 texts are one point, whatever .935 - .925 is in binary */
+#define STEP_TEST .03  /* of the exact work: how much more the next setting on the second half does */
+#define STEP_PLACE .01 /* the next of one place, for combinations */
+#define COARSE .05     /* of the exact work: rungs further apart have one between them */
+#define ROUNDING 1e-9  /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 
 double tune_gain(const tune *t, size_t index, int half) {
     const measured *m = &t->trials[index].halves[half];
@@ -49,15 +49,14 @@ static bool before(const tune *t, size_t a, size_t b) {
     return a < b;
 }
 
-/* The best setting that passes, gains, loses less than `limit` and does `least` of exact's work or more; 0: none. */
-static size_t best(const tune *t, unsigned places, double limit, double least) {
+/* The best setting that passes, gains and does `least` of exact's work or more; 0: none. */
+static size_t best(const tune *t, unsigned places, double least) {
     const double tie = t->goal.by_work ? TIE_WORK : TIE_TIME;
     double most = 1 + tie;
     size_t found = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 1; i < t->count; i++) {
-            const measured *m = &t->trials[i].halves[0];
-            if (!passes(t, i) || !at_place(&t->trials[i], places) || !(m->verdict.loss < limit) || m->share < least) continue;
+            if (!passes(t, i) || !at_place(&t->trials[i], places) || t->trials[i].halves[0].share < least) continue;
             const double gain = tune_gain(t, i, 0);
             if (!pass)
                 most = fmax(most, gain);
@@ -67,26 +66,19 @@ static size_t best(const tune *t, unsigned places, double limit, double least) {
     return found;
 }
 
-/* The best of some places, then the best of what loses less than all before: for combinations, which add their losses up. */
-static size_t shortlist(const tune *t, unsigned places, size_t *list, size_t most) {
-    size_t count = 0;
-    double limit = INFINITY;
-    for (size_t next; count < most && (next = best(t, places, limit, 0)); limit = t->trials[next].halves[0].verdict.loss)
-        list[count++] = next;
-    return count;
-}
-
-static size_t list_tests(const tune *t, size_t list[TUNE_TESTED]) {
-    const size_t most = t->goal.demanded ? DEMANDED_TESTED : TUNE_TESTED;
+/* The best, then the best of those that do more work by `step` of exact's: what lost least is mostly luck, more work is not. */
+static size_t shortlist(const tune *t, unsigned places, double step, size_t *list, size_t most) {
     size_t count = 0;
     double least = 0;
-    for (size_t next; count < most && (next = best(t, VALUES | FFN | ATTENTION, INFINITY, least));
-         least = t->trials[next].halves[0].share + STEP)
+    for (size_t next; count < most && (next = best(t, places, least)); least = t->trials[next].halves[0].share + step)
         list[count++] = next;
     return count;
 }
 
 static int leave_out(tune *t, const char *setting, const char *reason) {
+    size_t i;
+    const json_t *known;
+    json_array_foreach(t->left_out, i, known) if (!strcmp(json_string_value(json_object_get(known, "setting")), setting)) return 0;
     json_t *row = json_pack("{s:s, s:o}", "setting", setting, "reason", json_text(reason));
     return row && !json_array_append_new(t->left_out, row) ? 0 : complain_memory();
 }
@@ -98,27 +90,36 @@ static bool has_time(const tune *t, double after) {
     return seconds_now() - t->began + (1 + after) * one <= t->until;
 }
 
-/* *loss: on the first half; NAN when the setting cannot be here or the time is over. */
-static int try_setting(tune *t, const char *attention, const char *values, const char *ffn, double *loss) {
+static size_t find_trial(const tune *t, const trial *one) {
+    size_t i = 1;
+    while (i < t->count && (strcmp(t->trials[i].attention, one->attention) || strcmp(t->trials[i].values, one->values) ||
+                            strcmp(t->trials[i].ffn, one->ffn)))
+        i++;
+    return i;
+}
+
+/* *index: of the trial with its figures on the first half; 0 when the setting cannot be here or the time is over. */
+static int try_setting(tune *t, const char *attention, const char *values, const char *ffn, size_t *index) {
     fov_error why;
-    *loss = NAN;
-    if (t->count == TUNE_TRIALS) return 0;
-    trial *one = &t->trials[t->count];
-    *one = (trial){0};
-    snprintf(one->attention, sizeof one->attention, "%s", attention);
-    snprintf(one->values, sizeof one->values, "%s", values);
-    snprintf(one->ffn, sizeof one->ffn, "%s", ffn);
-    if (!journal_find(&t->journal, one, 0) && !has_time(t, 2)) {
+    trial one = {0};
+    snprintf(one.attention, sizeof one.attention, "%s", attention);
+    snprintf(one.values, sizeof one.values, "%s", values);
+    snprintf(one.ffn, sizeof one.ffn, "%s", ffn);
+    const size_t at = find_trial(t, &one);
+    *index = at < t->count && t->trials[at].halves[0].done ? at : 0;
+    if (at < t->count) t->planned -= t->size[0];
+    if (at < t->count || at == TUNE_TRIALS) return 0;
+    if (!journal_find(&t->journal, &one, 0) && !has_time(t, 2)) {
         t->stopped = true;
         return 0;
     }
-    const size_t index = t->count++;
-    int code = tune_measure(t, index, 0, &why);
-    if (!code && one->halves[0].done) {
-        *loss = one->halves[0].verdict.loss;
+    t->trials[t->count++] = one;
+    int code = tune_measure(t, at, 0, &why);
+    if (!code && t->trials[at].halves[0].done) {
+        *index = at;
     } else if (!code) {
         char name[TUNE_NAME];
-        tune_name(one, name);
+        tune_name(&one, name);
         code = leave_out(t, name, why.message);
     }
     return code;
@@ -130,18 +131,19 @@ typedef struct rung {
     double share; /* of exact's work; NAN: not measured */
 } rung;
 
-static int try_rung(tune *t, const ladder *l, double index, rung *r) {
+static int try_rung(tune *t, const ladder *l, double at, rung *r) {
     char text[SETTING_SIZE];
-    double loss;
-    ladder_setting(l, index, t->engine.info->ffn_width, text);
+    size_t index;
+    ladder_setting(l, at, t->engine.info->ffn_width, text);
     const int code = try_setting(t, l->place == FOV_PLACE_ATTENTION ? text : "", l->place == FOV_PLACE_VALUES ? text : "exact",
-                                 l->place == FOV_PLACE_FFN ? text : "exact", &loss);
+                                 l->place == FOV_PLACE_FFN ? text : "exact", &index);
+    const measured *m = &t->trials[index].halves[0];
     const double resolution = t->judge.kind == JUDGE_SCORES ? 0 : 100 / (double)t->size[0];
-    const bool no_level = isnan(loss) && l->of_ffn && l->profile; /* of this profile: another rung may be one */
-    r->passes = loss <= t->goal.max_loss + ROUNDING;
-    r->near = no_level || loss <= 2 * t->goal.max_loss + resolution;
-    r->gains = isnan(loss) ? no_level : tune_gain(t, t->count - 1, 0) > 1;
-    r->share = isnan(loss) ? NAN : t->trials[t->count - 1].halves[0].share;
+    const bool no_level = !index && l->of_ffn && l->profile; /* of this profile: another rung may be one */
+    r->passes = index && passes(t, index);
+    r->near = index ? m->verdict.loss <= 2 * t->goal.max_loss + resolution : no_level;
+    r->gains = index ? tune_gain(t, index, 0) > 1 : no_level;
+    r->share = index ? m->share : NAN;
     return code;
 }
 
@@ -196,27 +198,42 @@ static int search_ladders(tune *t) {
 }
 
 static int search_together(tune *t) {
-    size_t values[2], ffn[2], both[2], attention[2];
-    const size_t value_count = shortlist(t, VALUES, values, 2), ffn_count = shortlist(t, FFN, ffn, 2);
+    size_t values[2], ffn[2], both[2], attention[2], index;
+    const size_t value_count = shortlist(t, VALUES, STEP_PLACE, values, 2), ffn_count = shortlist(t, FFN, STEP_PLACE, ffn, 2);
     int code = 0;
     t->planned += value_count * ffn_count * t->size[0];
     for (size_t i = 0; i < value_count; i++)
-        for (size_t k = 0; k < ffn_count && !code && !t->stopped; k++) {
-            double loss;
-            code = try_setting(t, "", t->trials[values[i]].values, t->trials[ffn[k]].ffn, &loss);
-        }
-    const size_t attention_count = code ? 0 : shortlist(t, ATTENTION, attention, 2);
-    const size_t both_count = code ? 0 : shortlist(t, VALUES | FFN, both, 2);
+        for (size_t k = 0; k < ffn_count && !code && !t->stopped; k++)
+            code = try_setting(t, "", t->trials[values[i]].values, t->trials[ffn[k]].ffn, &index);
+    const size_t attention_count = code ? 0 : shortlist(t, ATTENTION, STEP_PLACE, attention, 2);
+    const size_t both_count = code ? 0 : shortlist(t, VALUES | FFN, STEP_PLACE, both, 2);
     for (size_t k = 0; k < attention_count; k++) {
         const char *with = t->trials[attention[k]].attention;
         const bool own_values = strstr(with, "kappa=") != NULL; /* no estimator beside them */
         const size_t count = own_values ? ffn_count : both_count;
         t->planned += count * t->size[0];
         for (size_t i = 0; i < count && !code && !t->stopped; i++) {
-            double loss;
             const trial *base = &t->trials[(own_values ? ffn : both)[i]];
-            code = try_setting(t, with, base->values, base->ffn, &loss);
+            code = try_setting(t, with, base->values, base->ffn, &index);
         }
+    }
+    return code;
+}
+
+/* The ladders may use so much of the budget, then what they have found goes together; and again with what is left. */
+static int search_first(tune *t) {
+    static const double shares[][2] = {{.6, .8}, {.9, 1}};
+    bool cut = true;
+    int code = 0;
+    for (size_t i = 0; i < sizeof shares / sizeof *shares && cut && !code; i++) {
+        t->until = shares[i][0] * t->goal.budget;
+        t->stopped = false;
+        code = search_ladders(t);
+        cut = t->stopped;
+        t->until = (cut ? shares[i][1] : 1) * t->goal.budget;
+        t->stopped = false;
+        if (!code) code = search_together(t);
+        t->stopped = t->stopped || cut;
     }
     return code;
 }
@@ -324,14 +341,9 @@ int tune_search(tune *t) {
         code = tune_measure(t, 0, half, &why);
         if (!code && !t->trials[0].halves[half].done) code = complain_api(EXIT_USAGE, &why);
     }
-    t->until = LADDERS_SHARE * t->goal.budget;
-    if (!code) code = search_ladders(t);
-    const bool cut = t->stopped;
-    t->stopped = false;
-    t->until = t->goal.budget;
-    if (!code) code = search_together(t);
-    t->stopped = t->stopped || cut;
-    if (!code) t->tested_count = list_tests(t, t->tested);
+    if (!code) code = search_first(t);
+    const size_t most = t->goal.demanded ? DEMANDED_TESTED : TUNE_TESTED;
+    if (!code) t->tested_count = shortlist(t, VALUES | FFN | ATTENTION, STEP_TEST, t->tested, most);
     if (!code && t->tested_count) code = test_second(t);
     progress_end(&t->progress);
     if (!code && !t->chosen) (t->tested_count ? say_unconfirmed : say_none_passes)(t);
