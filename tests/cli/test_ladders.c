@@ -44,8 +44,8 @@ static void test_rows(void **state) {
 
 static void test_text(void **state) {
     (void)state;
-    static const ladder one = {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", true, false, {.03, .06}},
-                        share = {FOV_PLACE_FFN, "topk", "k", "", false, true, {.5, 1e-9}};
+    static const ladder one = {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", .profile = true, .rungs = {.03, .06}},
+                        share = {FOV_PLACE_FFN, "topk", "k", "", .of_ffn = true, .rungs = {.5, 1e-9}};
     char text[SETTING_SIZE];
     ladder_setting(&one, 1, 3072, text);
     assert_string_equal(text, "mca:alpha=0.06,p=calibrated");

@@ -8,16 +8,16 @@
 #include <string.h>
 
 static const ladder ladders[] = {
-    {FOV_PLACE_FFN, "guided", "lambda", "", true, false, {.001, .003, .006, .01, .02, .04}},
-    {FOV_PLACE_FFN, "narrow", "m", "", true, true, {1. / 3, .25, 1. / 6, 1. / 12}},
-    {FOV_PLACE_ATTENTION, "narrow", "tau", "", true, false, {.15, .2, .3, .4}},
-    {FOV_PLACE_ATTENTION, "narrow", "kappa", ",tau=.2", true, false, {.2, .3, .4}},
-    {FOV_PLACE_VALUES, "regress", "lambda", "", true, false, {.02, .05, .1, .2, .4, .8}},
-    {FOV_PLACE_VALUES, "lowrank", "lambda", "", true, false, {.03, .06, .1, .2, .4}},
-    {FOV_PLACE_VALUES, "poisson", "kappa", "", true, false, {4, 2, 1, .5, .25}},
-    {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", true, false, {.03, .06, .12, .25, .5}},
-    {FOV_PLACE_VALUES, "mca", "alpha", "", false, false, {.03, .06, .12, .25, .5}},
-    {FOV_PLACE_FFN, "topk", "k", "", false, true, {.5, .25, .125, .0625}},
+    {FOV_PLACE_FFN, "guided", "lambda", "", .profile = true, .rungs = {.001, .003, .006, .01, .02, .04}},
+    {FOV_PLACE_FFN, "narrow", "m", "", .profile = true, .of_ffn = true, .rungs = {1. / 3, .25, 1. / 6, 1. / 12}},
+    {FOV_PLACE_ATTENTION, "narrow", "tau", "", .profile = true, .rungs = {.15, .2, .3, .4}},
+    {FOV_PLACE_ATTENTION, "narrow", "kappa", ",tau=.2", .profile = true, .own_values = true, .rungs = {.2, .3, .4}},
+    {FOV_PLACE_VALUES, "regress", "lambda", "", .profile = true, .rungs = {.02, .05, .1, .2, .4, .8}},
+    {FOV_PLACE_VALUES, "lowrank", "lambda", "", .profile = true, .rungs = {.03, .06, .1, .2, .4}},
+    {FOV_PLACE_VALUES, "poisson", "kappa", "", .profile = true, .rungs = {4, 2, 1, .5, .25}},
+    {FOV_PLACE_VALUES, "mca", "alpha", ",p=calibrated", .profile = true, .rungs = {.03, .06, .12, .25, .5}},
+    {FOV_PLACE_VALUES, "mca", "alpha", "", .rungs = {.03, .06, .12, .25, .5}},
+    {FOV_PLACE_FFN, "topk", "k", "", .of_ffn = true, .rungs = {.5, .25, .125, .0625}},
 };
 
 const ladder *ladder_at(size_t index) {

@@ -14,6 +14,7 @@ typedef struct ladder {
     const char *also;           /* further parameters, from the comma on; or "" */
     bool profile;               /* needs a calibration */
     bool of_ffn;                /* rungs are shares of the feed-forward layer's units */
+    bool own_values;            /* attention that makes the values: no estimator beside it */
     double rungs[LADDER_RUNGS]; /* the first 0 ends them */
 } ladder;
 

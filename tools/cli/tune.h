@@ -24,6 +24,7 @@ typedef struct measured {
 typedef struct trial {
     char attention[SETTING_SIZE]; /* "": the one of exact */
     char values[SETTING_SIZE], ffn[SETTING_SIZE];
+    bool own_values; /* the attention makes them: values is exact */
     measured halves[2];
 } trial;
 

@@ -99,27 +99,23 @@ static size_t find_trial(const tune *t, const trial *one) {
 }
 
 /* *index: of the trial with its figures on the first half; 0 when the setting cannot be here or the time is over. */
-static int try_setting(tune *t, const char *attention, const char *values, const char *ffn, size_t *index) {
+static int try_setting(tune *t, const trial *one, size_t *index) {
     fov_error why;
-    trial one = {0};
-    snprintf(one.attention, sizeof one.attention, "%s", attention);
-    snprintf(one.values, sizeof one.values, "%s", values);
-    snprintf(one.ffn, sizeof one.ffn, "%s", ffn);
-    const size_t at = find_trial(t, &one);
+    const size_t at = find_trial(t, one);
     *index = at < t->count && t->trials[at].halves[0].done ? at : 0;
     if (at < t->count) t->planned -= t->size[0];
     if (at < t->count || at == TUNE_TRIALS) return 0;
-    if (!journal_find(&t->journal, &one, 0) && !has_time(t, 2)) {
+    if (!journal_find(&t->journal, one, 0) && !has_time(t, 2)) {
         t->stopped = true;
         return 0;
     }
-    t->trials[t->count++] = one;
+    t->trials[t->count++] = *one;
     int code = tune_measure(t, at, 0, &why);
     if (!code && t->trials[at].halves[0].done) {
         *index = at;
     } else if (!code) {
         char name[TUNE_NAME];
-        tune_name(&one, name);
+        tune_name(one, name);
         code = leave_out(t, name, why.message);
     }
     return code;
@@ -132,11 +128,11 @@ typedef struct rung {
 } rung;
 
 static int try_rung(tune *t, const ladder *l, double at, rung *r) {
-    char text[SETTING_SIZE];
+    trial one = {.values = "exact", .ffn = "exact", .own_values = l->own_values};
+    char *const places[] = {[FOV_PLACE_ATTENTION] = one.attention, [FOV_PLACE_VALUES] = one.values, [FOV_PLACE_FFN] = one.ffn};
     size_t index;
-    ladder_setting(l, at, t->engine.info->ffn_width, text);
-    const int code = try_setting(t, l->place == FOV_PLACE_ATTENTION ? text : "", l->place == FOV_PLACE_VALUES ? text : "exact",
-                                 l->place == FOV_PLACE_FFN ? text : "exact", &index);
+    ladder_setting(l, at, t->engine.info->ffn_width, places[l->place]);
+    const int code = try_setting(t, &one, &index);
     const measured *m = &t->trials[index].halves[0];
     const double resolution = t->judge.kind == JUDGE_SCORES ? 0 : 100 / (double)t->size[0];
     const bool no_level = !index && l->of_ffn && l->profile; /* of this profile: another rung may be one */
@@ -197,25 +193,32 @@ static int search_ladders(tune *t) {
     return code;
 }
 
-static int search_together(tune *t) {
-    size_t values[2], ffn[2], both[2], attention[2], index;
-    const size_t value_count = shortlist(t, VALUES, STEP_PLACE, values, 2), ffn_count = shortlist(t, FFN, STEP_PLACE, ffn, 2);
+/* Each of `rows` as it is with the other places of each of `columns`. */
+static int combine(tune *t, const size_t *rows, size_t row_count, const size_t *columns, size_t column_count) {
     int code = 0;
-    t->planned += value_count * ffn_count * t->size[0];
-    for (size_t i = 0; i < value_count; i++)
-        for (size_t k = 0; k < ffn_count && !code && !t->stopped; k++)
-            code = try_setting(t, "", t->trials[values[i]].values, t->trials[ffn[k]].ffn, &index);
-    const size_t attention_count = code ? 0 : shortlist(t, ATTENTION, STEP_PLACE, attention, 2);
-    const size_t both_count = code ? 0 : shortlist(t, VALUES | FFN, STEP_PLACE, both, 2);
-    for (size_t k = 0; k < attention_count; k++) {
-        const char *with = t->trials[attention[k]].attention;
-        const bool own_values = strstr(with, "kappa=") != NULL; /* no estimator beside them */
-        const size_t count = own_values ? ffn_count : both_count;
-        t->planned += count * t->size[0];
-        for (size_t i = 0; i < count && !code && !t->stopped; i++) {
-            const trial *base = &t->trials[(own_values ? ffn : both)[i]];
-            code = try_setting(t, with, base->values, base->ffn, &index);
-        }
+    t->planned += row_count * column_count * t->size[0];
+    for (size_t i = 0; i < row_count * column_count && !code && !t->stopped; i++) {
+        const trial *a = &t->trials[rows[i / column_count]], *b = &t->trials[columns[i % column_count]];
+        trial one = {.own_values = a->own_values};
+        size_t index;
+        snprintf(one.attention, sizeof one.attention, "%s", a->attention);
+        snprintf(one.values, sizeof one.values, "%s", strcmp(a->values, "exact") ? a->values : b->values);
+        snprintf(one.ffn, sizeof one.ffn, "%s", b->ffn);
+        code = try_setting(t, &one, &index);
+    }
+    return code;
+}
+
+static int search_together(tune *t) {
+    enum { EACH = 2 };
+    size_t values[EACH], ffn[EACH], both[EACH], attention[EACH];
+    const size_t value_count = shortlist(t, VALUES, STEP_PLACE, values, EACH), ffn_count = shortlist(t, FFN, STEP_PLACE, ffn, EACH);
+    int code = combine(t, values, value_count, ffn, ffn_count);
+    const size_t attention_count = shortlist(t, ATTENTION, STEP_PLACE, attention, EACH);
+    const size_t both_count = shortlist(t, VALUES | FFN, STEP_PLACE, both, EACH);
+    for (size_t k = 0; k < attention_count && !code; k++) {
+        const bool own_values = t->trials[attention[k]].own_values; /* no estimator beside them */
+        code = combine(t, &attention[k], 1, own_values ? ffn : both, own_values ? ffn_count : both_count);
     }
     return code;
 }
