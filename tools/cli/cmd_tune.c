@@ -215,8 +215,10 @@ const command command_tune = {
     .arguments = "",
     .summary = "Find the fastest setting whose loss you accept, on your own texts.",
     .detail =
-        "One half of the texts chooses: value estimators and feed-forward methods are tried from safe to cheap, each timed in turn "
-        "with exact. The other half, which the search has not seen, says what the best of them (at most five) really lose; the "
+        "One half of the texts chooses: attention, value estimators and feed-forward methods are tried from the middle of what "
+        "they "
+        "can save, each timed in turn with exact, and the best of them together. The other half, which the search has not seen, "
+        "says what the best of them (at most five) really lose; the "
         "first that keeps to --max-loss there is taken. Without --task there are no labels: an answer other than exact's is a "
         "loss.\n"
         "Without --confidence the estimate must keep to --max-loss, and its interval is told. With --confidence .95 a bound must, "
