@@ -1,11 +1,10 @@
 /* tune_search.c: which settings are tried, which pass, which is taken.
  *
- * First half: every ladder from its middle, up or down to where it loses what is accepted. Then the best of values and feed-forward
- * together, and the best of all so far with the best of attention. Of those that pass and gain, at most TUNE_TESTED are tested on
- * the second half: the best, and then the best of those that do more work. The second half has seen none of the search, so only the
- * settings tested on it need a correction: each is held to alpha / their number (Bonferroni), which makes the bound of whichever is
- * taken hold with the confidence asked for; so fewer are tested then. Those that an earlier run of the same journal tested count
- * too. */
+ * First half: every ladder from its middle, up or down to where it loses what is accepted. Then values and feed-forward together,
+ * and attention with the best of all so far. Of those that pass and gain, at most TUNE_TESTED are tested on the second half: the
+ * best, and then the best of those that do more work. The second half has seen none of the search, so only the settings tested on
+ * it need a correction: each is held to alpha / their number (Bonferroni), which makes the bound of whichever is taken hold with
+ * the confidence asked for; so fewer are tested then. Those that an earlier run of the same journal tested count too. */
 #include "report.h"
 #include "tune.h"
 
@@ -16,10 +15,10 @@
 /* Speed-ups that differ by less are a tie: the timer's noise on a quiet machine. Multiply-adds are exact. */
 #define TIE_TIME .03
 #define TIE_WORK .002
-#define STEP_TEST .03  /* of the exact work: how much more the next setting on the second half does */
-#define STEP_PLACE .01 /* the next of one place, for combinations */
-#define COARSE .05     /* of the exact work: rungs further apart have one between them */
-#define ROUNDING 1e-9  /* two of 200 texts are one point, whatever .935 - .925 is in binary */
+#define STEP_TEST .03 /* of the exact work: how much more the next setting on the second half does */
+#define STEP_PAIR .01 /* the next pair after one that lost too much */
+#define COARSE .05    /* of the exact work: rungs further apart have one between them */
+#define ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 
 double tune_gain(const tune *t, size_t index, int half) {
     const measured *m = &t->trials[index].halves[half];
@@ -50,13 +49,13 @@ static bool before(const tune *t, size_t a, size_t b) {
 }
 
 /* The best setting that passes, gains and does `least` of exact's work or more; 0: none. */
-static size_t best(const tune *t, unsigned places, double least) {
+static size_t best(const tune *t, double least) {
     const double tie = t->goal.by_work ? TIE_WORK : TIE_TIME;
     double most = 1 + tie;
     size_t found = 0;
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 1; i < t->count; i++) {
-            if (!passes(t, i) || !at_place(&t->trials[i], places) || t->trials[i].halves[0].share < least) continue;
+            if (!passes(t, i) || t->trials[i].halves[0].share < least) continue;
             const double gain = tune_gain(t, i, 0);
             if (!pass)
                 most = fmax(most, gain);
@@ -66,11 +65,11 @@ static size_t best(const tune *t, unsigned places, double least) {
     return found;
 }
 
-/* The best, then the best of those that do more work by `step` of exact's: what lost least is mostly luck, more work is not. */
-static size_t shortlist(const tune *t, unsigned places, double step, size_t *list, size_t most) {
+/* The best, then the best of those that do more work: what lost least is mostly luck, more work is not. */
+static size_t shortlist(const tune *t, size_t *list, size_t most) {
     size_t count = 0;
     double least = 0;
-    for (size_t next; count < most && (next = best(t, places, least)); least = t->trials[next].halves[0].share + step)
+    for (size_t next; count < most && (next = best(t, least)); least = t->trials[next].halves[0].share + STEP_TEST)
         list[count++] = next;
     return count;
 }
@@ -193,34 +192,54 @@ static int search_ladders(tune *t) {
     return code;
 }
 
-/* Each of `rows` as it is with the other places of each of `columns`. */
-static int combine(tune *t, const size_t *rows, size_t row_count, const size_t *columns, size_t column_count) {
-    int code = 0;
-    t->planned += row_count * column_count * t->size[0];
-    for (size_t i = 0; i < row_count * column_count && !code && !t->stopped; i++) {
-        const trial *a = &t->trials[rows[i / column_count]], *b = &t->trials[columns[i % column_count]];
+/* Two settings that pass and gain, of places that go together, foreseen as if losses and savings added up: the least work, `least`
+ * at least, for a loss of `limit` at most. */
+typedef struct pair {
+    size_t a, b;  /* 0: none */
+    double share; /* foreseen */
+} pair;
+
+static pair foresee(const tune *t, unsigned places_a, unsigned places_b, double limit, double least) {
+    const double exact = t->trials[0].halves[0].share;
+    pair found = {0, 0, INFINITY};
+    for (size_t i = 1; i < t->count; i++)
+        for (size_t k = 1; k < t->count; k++) {
+            const trial *a = &t->trials[i], *b = &t->trials[k];
+            if (!at_place(a, places_a) || !at_place(b, places_b) || (a->own_values && strcmp(b->values, "exact"))) continue;
+            if (!passes(t, i) || !passes(t, k) || !(tune_gain(t, i, 0) > 1) || !(tune_gain(t, k, 0) > 1)) continue;
+            const double share = a->halves[0].share + b->halves[0].share - exact;
+            const double loss = a->halves[0].verdict.loss + b->halves[0].verdict.loss;
+            if (share >= least && loss <= limit && share < found.share) found = (pair){i, k, share};
+        }
+    return found;
+}
+
+/* First the pair that saves most, whatever it may lose, then those that should pass, until one does and one that does more work. */
+static int combine(tune *t, unsigned places_a, unsigned places_b) {
+    enum { ATTEMPTS = 6, ENOUGH = 2 };
+    double least = 0;
+    int code = 0, passed = 0;
+    for (int k = 0; k < ATTEMPTS && passed < ENOUGH && !code && !t->stopped; k++) {
+        const pair p = foresee(t, places_a, places_b, k ? t->goal.max_loss : INFINITY, least);
+        if (!p.a) break;
+        const trial *a = &t->trials[p.a], *b = &t->trials[p.b];
         trial one = {.own_values = a->own_values};
         size_t index;
         snprintf(one.attention, sizeof one.attention, "%s", a->attention);
         snprintf(one.values, sizeof one.values, "%s", strcmp(a->values, "exact") ? a->values : b->values);
         snprintf(one.ffn, sizeof one.ffn, "%s", b->ffn);
+        t->planned += t->size[0];
         code = try_setting(t, &one, &index);
+        const bool kept = index && passes(t, index);
+        passed += kept;
+        least = p.share + (kept ? STEP_TEST : STEP_PAIR);
     }
     return code;
 }
 
 static int search_together(tune *t) {
-    enum { EACH = 2 };
-    size_t values[EACH], ffn[EACH], both[EACH], attention[EACH];
-    const size_t value_count = shortlist(t, VALUES, STEP_PLACE, values, EACH), ffn_count = shortlist(t, FFN, STEP_PLACE, ffn, EACH);
-    int code = combine(t, values, value_count, ffn, ffn_count);
-    const size_t attention_count = shortlist(t, ATTENTION, STEP_PLACE, attention, EACH);
-    const size_t both_count = shortlist(t, VALUES | FFN, STEP_PLACE, both, EACH);
-    for (size_t k = 0; k < attention_count && !code; k++) {
-        const bool own_values = t->trials[attention[k]].own_values; /* no estimator beside them */
-        code = combine(t, &attention[k], 1, own_values ? ffn : both, own_values ? ffn_count : both_count);
-    }
-    return code;
+    const int code = combine(t, VALUES, FFN);
+    return code ? code : combine(t, ATTENTION, VALUES | FFN);
 }
 
 /* The ladders may use so much of the budget, then what they have found goes together; and again with what is left. */
@@ -346,7 +365,7 @@ int tune_search(tune *t) {
     }
     if (!code) code = search_first(t);
     const size_t most = t->goal.demanded ? DEMANDED_TESTED : TUNE_TESTED;
-    if (!code) t->tested_count = shortlist(t, VALUES | FFN | ATTENTION, STEP_TEST, t->tested, most);
+    if (!code) t->tested_count = shortlist(t, t->tested, most);
     if (!code && t->tested_count) code = test_second(t);
     progress_end(&t->progress);
     if (!code && !t->chosen) (t->tested_count ? say_unconfirmed : say_none_passes)(t);
