@@ -256,6 +256,18 @@ int tune_measure(tune *t, size_t index, int half, fov_error *why) {
     return code;
 }
 
+double tune_gain(const tune *t, size_t index, int half) {
+    const measured *m = &t->trials[index].halves[half];
+    if (!t->goal.by_work) return m->speed;
+    return m->share > 0 ? t->trials[0].halves[half].share / m->share : 1;
+}
+
+bool tune_has_time(const tune *t, double after) {
+    if (!(t->goal.budget > 0)) return true;
+    const double pass = t->trials[0].halves[0].seconds, one = 1.5 * pass; /* half of the blocks are paired with exact */
+    return seconds_now() - t->began + (1 + after) * one <= t->until;
+}
+
 void tune_free(tune *t) {
     for (size_t i = 0; i < t->count; i++)
         for (int half = 0; half < 2; half++) free(t->trials[i].halves[half].predicted);

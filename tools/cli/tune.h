@@ -1,5 +1,5 @@
-/* tune.h: the search behind `foveate tune`. tune_data.c reads, tune.c measures, tune_search.c chooses, tune_journal.c remembers
- * what is finished, tune_report.c tells. */
+/* tune.h: the search behind `foveate tune`. tune_data.c reads, tune.c measures, tune_search.c chooses on the first half,
+ * tune_confirm.c tests on the second, tune_journal.c remembers what is finished, tune_report.c tells. */
 #ifndef FOVEATE_CLI_TUNE_H
 #define FOVEATE_CLI_TUNE_H
 
@@ -10,6 +10,8 @@
 #include "tuned.h"
 
 enum { TUNE_TRIALS = 80, TUNE_TESTED = 5 };
+
+#define TUNE_ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 
 /* A setting on one half. */
 typedef struct measured {
@@ -79,6 +81,10 @@ int tune_halves(tune *t);
 int tune_measure(tune *t, size_t index, int half, fov_error *why);
 /* Search the first half, test on the second; chosen stays 0 when nothing passes. 0 or an exit code. */
 int tune_search(tune *t);
+/* Run t->tested on the second half until one keeps what is accepted; it is t->chosen, else t->verdict says why none is. */
+int tune_confirm(tune *t);
+/* Whether another setting fits in the time left, and `after` it on the second half. */
+bool tune_has_time(const tune *t, double after);
 /* How much better than exact on a half: time or multiply-adds. */
 double tune_gain(const tune *t, size_t index, int half);
 void tune_free(tune *t);

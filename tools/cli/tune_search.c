@@ -15,19 +15,13 @@
 /* Speed-ups that differ by less are a tie: the timer's noise on a quiet machine. Multiply-adds are exact. */
 #define TIE_TIME .03
 #define TIE_WORK .002
-#define STEP_TEST .03 /* of the exact work: how much more the next setting on the second half does */
-#define STEP_PAIR .01 /* the next pair after one that lost too much */
-#define COARSE .05    /* of the exact work: rungs further apart have one between them */
-#define ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
-
-double tune_gain(const tune *t, size_t index, int half) {
-    const measured *m = &t->trials[index].halves[half];
-    if (!t->goal.by_work) return m->speed;
-    return m->share > 0 ? t->trials[0].halves[half].share / m->share : 1;
-}
+#define STEP_TEST .03      /* of the exact work: how much more the next setting on the second half does */
+#define STEP_PAIR .01      /* the next pair after one that lost too much */
+#define COARSE .05         /* of the exact work: rungs further apart have one between them */
+#define TUNE_ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 
 static bool passes(const tune *t, size_t i) {
-    return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss + ROUNDING;
+    return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss + TUNE_ROUNDING;
 }
 
 enum { DEMANDED_TESTED = 3 }; /* on the second half when a bound must hold */
@@ -82,13 +76,6 @@ static int leave_out(tune *t, const char *setting, const char *reason) {
     return row && !json_array_append_new(t->left_out, row) ? 0 : complain_memory();
 }
 
-/* Whether another setting fits in the time left, and `after` it on the second half. */
-static bool has_time(const tune *t, double after) {
-    if (!(t->goal.budget > 0)) return true;
-    const double pass = t->trials[0].halves[0].seconds, one = 1.5 * pass; /* half of the blocks are paired with exact */
-    return seconds_now() - t->began + (1 + after) * one <= t->until;
-}
-
 static size_t find_trial(const tune *t, const trial *one) {
     size_t i = 1;
     while (i < t->count && (strcmp(t->trials[i].attention, one->attention) || strcmp(t->trials[i].values, one->values) ||
@@ -104,7 +91,7 @@ static int try_setting(tune *t, const trial *one, size_t *index) {
     *index = at < t->count && t->trials[at].halves[0].done ? at : 0;
     if (at < t->count) t->planned -= t->size[0];
     if (at < t->count || at == TUNE_TRIALS) return 0;
-    if (!journal_find(&t->journal, one, 0) && !has_time(t, 2)) {
+    if (!journal_find(&t->journal, one, 0) && !tune_has_time(t, 2)) {
         t->stopped = true;
         return 0;
     }
@@ -260,93 +247,6 @@ static int search_first(tune *t) {
     return code;
 }
 
-/* ---- the second half ---- */
-
-static bool confirmed(const tune *t, size_t index) {
-    const verdict *v = &t->trials[index].halves[1].verdict;
-    return (t->goal.demanded ? v->bound : v->loss) <= t->goal.max_loss + ROUNDING && tune_gain(t, index, 1) > 1;
-}
-
-static int test_second(tune *t) {
-    fov_error why;
-    t->corrections = t->tested_count + journal_others(t);
-    t->judge.alpha = (1 - t->goal.confidence) / (double)t->corrections;
-    t->planned += t->tested_count * t->size[1];
-    int code = 0;
-    size_t tested = 0;
-    while (tested < t->tested_count && !code && !t->chosen) {
-        const size_t index = t->tested[tested++];
-        if (tested > 1 && !journal_find(&t->journal, &t->trials[index], 1) && !has_time(t, 0)) {
-            t->stopped = true;
-            break;
-        }
-        code = tune_measure(t, index, 1, &why);
-        if (!code && confirmed(t, index)) t->chosen = index;
-    }
-    return code;
-}
-
-/* ---- what to say when there is none ---- */
-
-static void say_none_passes(tune *t) {
-    size_t least = 0;
-    char name[TUNE_NAME];
-    for (size_t i = 1; i < t->count; i++)
-        if (t->trials[i].halves[0].done &&
-            (!least || t->trials[i].halves[0].verdict.loss < t->trials[least].halves[0].verdict.loss))
-            least = i;
-    if (!least) {
-        snprintf(t->verdict, sizeof t->verdict, "no setting could be tried: %s",
-                 t->stopped ? "--budget is too short" : "see what was left out, and why");
-        return;
-    }
-    tune_name(&t->trials[least], name);
-    const double loss = t->trials[least].halves[0].verdict.loss;
-    if (loss <= t->goal.max_loss)
-        snprintf(t->verdict, sizeof t->verdict, "no setting that keeps the loss is %s than exact here",
-                 t->goal.by_work ? "cheaper" : "faster");
-    else
-        snprintf(
-            t->verdict, sizeof t->verdict,
-            "every setting loses more than %g points on the first half, %s least (%.2f): accept more, or calibrate on more texts",
-            t->goal.max_loss, name, loss);
-}
-
-static void say_unconfirmed(tune *t) {
-    size_t needed = SIZE_MAX;
-    double loss = INFINITY, bound = INFINITY;
-    bool gains = false;
-    for (size_t i = 0; i < t->tested_count; i++) {
-        if (!t->trials[t->tested[i]].halves[1].done) continue;
-        const verdict *v = &t->trials[t->tested[i]].halves[1].verdict;
-        const size_t n = judge_needed(&t->judge, v, t->goal.max_loss);
-        if (n < needed) needed = n;
-        loss = fmin(loss, v->loss);
-        bound = fmin(bound, v->bound);
-        gains = gains || tune_gain(t, t->tested[i], 1) > 1;
-    }
-    const double target = t->goal.max_loss;
-    if (!gains)
-        snprintf(t->verdict, sizeof t->verdict,
-                 "what gained on the first half does not on the second: nothing is %s than exact here",
-                 t->goal.by_work ? "cheaper" : "faster");
-    else if (!t->goal.demanded || !(loss < target))
-        snprintf(t->verdict, sizeof t->verdict,
-                 "the second half does not confirm the first: there the loss is %.2f points at least, not %g: accept more, or give "
-                 "more texts",
-                 loss, target);
-    else if (needed == SIZE_MAX)
-        snprintf(t->verdict, sizeof t->verdict,
-                 "the bound of the loss is %.2f points at %g %%, not %g, and no number of texts like these would bring it there: "
-                 "accept more",
-                 bound, 100 * t->goal.confidence, target);
-    else
-        snprintf(t->verdict, sizeof t->verdict,
-                 "%zu texts cannot show it: the loss on the second half is %.2f points, its bound at %g %% is %.2f, not %g; about "
-                 "%zu texts would do if the rates stay",
-                 t->data.count, loss, 100 * t->goal.confidence, bound, target, 2 * needed);
-}
-
 int tune_search(tune *t) {
     fov_error why;
     t->trials = calloc(TUNE_TRIALS, sizeof *t->trials);
@@ -366,8 +266,7 @@ int tune_search(tune *t) {
     if (!code) code = search_first(t);
     const size_t most = t->goal.demanded ? DEMANDED_TESTED : TUNE_TESTED;
     if (!code) t->tested_count = shortlist(t, t->tested, most);
-    if (!code && t->tested_count) code = test_second(t);
+    if (!code) code = tune_confirm(t);
     progress_end(&t->progress);
-    if (!code && !t->chosen) (t->tested_count ? say_unconfirmed : say_none_passes)(t);
     return code;
 }
