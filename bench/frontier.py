@@ -184,22 +184,28 @@ class Frontier:
         command = [str(w) for w in [self.a.foveate, *words, "--threads", len(cores), "--quiet"]]
         return subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, preexec_fn=lambda: os.sched_setaffinity(0, cores))
 
+    def run_jobs(self, jobs, cores):
+        for out, words in jobs:
+            begin = time.time()
+            code = self.start(out, words, cores).wait()
+            state = "" if code == 0 or (".tune-" in out.name and out.exists()) else f", FAILED: see {out}.log"
+            print(f"{out.name}: {time.time() - begin:.0f} s{state}", file=sys.stderr, flush=True)
+
     def chain(self, name, cores):
         for step in [s for s in STEPS if s in self.a.steps]:
             if step != "calibrate" and not self.path(name, "profile").exists():
                 print(f"{name}: no profile: the rest is left out", file=sys.stderr, flush=True)
                 return
             jobs = [job for job in getattr(self, step)(name) if self.a.again or not job[0].exists()]
-            both = step == "tune" and self.a.parallel and not len(jobs) % 2 and len(cores) > 1
-            begin, running = time.time(), []
-            for i, (out, words) in enumerate(jobs):
-                running.append((out, self.start(out, words, cores[i % 2::2] if both else cores)))
-                if not both or i % 2:
-                    for out, process in running:
-                        code = process.wait()
-                        state = "" if code == 0 or (step == "tune" and out.exists()) else f", FAILED: see {out}.log"
-                        print(f"{out.name}: {time.time() - begin:.0f} s{state}", file=sys.stderr, flush=True)
-                    running = []
+            if step == "tune" and self.a.parallel and len(cores) > 1:  # each way round has its cores, whatever is left to do
+                ways = [threading.Thread(target=self.run_jobs, args=([job for job in jobs if f"-{way}" in job[0].name], cores[i::2]))
+                        for i, way in enumerate(WAYS)]
+                for way in ways:
+                    way.start()
+                for way in ways:
+                    way.join()
+            else:
+                self.run_jobs(jobs, cores)
 
     def run(self):
         chains = [threading.Thread(target=self.chain, args=pair) for pair in zip(self.a.tasks, self.shares())]
@@ -228,13 +234,12 @@ def tuned(path):
     if not report:
         return {}
     tried = {row["setting"]: row for row in report["tried"]}
-    exact = tried["exact"]["second"]
     found = {}
     for kind, setting in (("first", report["tested"][0] if report["tested"] else "exact"), ("taken", report["chosen"] or "exact")):
         row = tried[setting].get("second")
         if row:
             found[kind] = dict(setting=setting, accepted=report["max_loss"], loss=row["loss"], low=row["low"], high=row["high"],
-                               fewer=1 / row["flops_real_share"], exact=1 / exact["flops_real_share"], tried=len(tried) - 1,
+                               fewer=1 / row["flops_real_share"],
                                speed=row["speedup"] if setting != "exact" else dict(median=1, min=1, max=1))
     return found
 
@@ -280,8 +285,8 @@ def speed_cell(speed):
 def table_tuned(a, names, dtype):
     """A row for each half's first choice, and one for what tune takes where that is another; speeds of tune itself and of `time`."""
     timed = [d for d in TIMED if dtype == "f32" and any((a.out / f"{n}.time-{d}.json").exists() for n in names)]
-    lines = [f"| task, points accepted | chosen on | settings tried | setting | loss on the other half, points | fewer multiply-adds | {dtype}: "
-             "times as fast there |" + "".join(f" {d}: times as fast on all |" for d in timed), "|---" * (7 + len(timed)) + "|"]
+    lines = [f"| task, points accepted | chosen on | setting | loss on the other half, points | fewer multiply-adds | {dtype}: times as fast there |"
+             + "".join(f" {d}: on all |" for d in timed), "|---" * (6 + len(timed)) + "|"]
     means = {kind: collections.defaultdict(list) for kind in ("first", "taken")}
     for name in names:
         speeds = {d: load(a.out / f"{name}.time-{d}.json") for d in timed}
@@ -298,12 +303,12 @@ def table_tuned(a, names, dtype):
                     continue
                 cells = [speed_cell(row["speedup"]) if row and row.get("speedup") else "" for row in rows.values()]
                 label = f"`{t['setting']}`" + (" (taken)" if kind == "taken" else "")
-                lines.append(f"| {name}, {t['accepted']:g} | {way} | {t['tried']} | {label} | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | "
-                             f"{t['fewer']:.2f} (exact {t['exact']:.2f}) | {speed_cell(t['speed'])} |" + "".join(f" {c} |" for c in cells))
+                lines.append(f"| {name}, {t['accepted']:g} | {way} | {label} | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | "
+                             f"{t['fewer']:.2f} | {speed_cell(t['speed'])} |" + "".join(f" {c} |" for c in cells))
     for kind, label in (("first", "first choices"), ("taken", "what tune takes")):
         over = lambda key: [statistics.mean(means[kind][key, n]) for n in names if means[kind][key, n]]
         if over("loss"):
-            lines.append(f"| mean, {label} | | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | {geometric(over('there')):.2f} |"
+            lines.append(f"| mean, {label} | | | {statistics.mean(over('loss')):+.2f} | {geometric(over('fewer')):.2f} | {geometric(over('there')):.2f} |"
                          + "".join(f" {geometric(over(d)):.2f} |" for d in timed))
     return lines
 

@@ -71,11 +71,10 @@ static size_t carve_tables(fov_arena *arena, const fov_attention_projections *ow
 }
 
 static size_t carve_binding(fov_arena *arena, const fov_attention_projections *own, ranks r, binding *b) {
-    const size_t c = own->q.k, m = own->o.m, columns = own->heads * (r.key > r.value ? r.key : r.value);
+    const size_t c = own->q.k, m = r.value ? own->o.m : 0, columns = own->heads * (r.key > r.value ? r.key : r.value);
     const size_t size = own->key_size > own->value_size ? own->key_size : own->value_size;
-    const size_t longest = c > columns ? c : columns;
+    const size_t longest = c > columns ? c : columns, head = fov_mul(size, c), output = fov_mul(m, own->o.k);
     b->kernels = fov_kernels_get(NULL);
-    const size_t head = fov_mul(size, c), output = fov_mul(m, own->o.k);
     b->own = fov_arena_take(arena, head > output ? head : output, sizeof *b->own);
     b->packed = fov_arena_take(arena, fov_packed_size(longest, size), sizeof *b->packed);
     b->rows = fov_arena_take(arena, fov_mul(columns, c > m ? c : m), sizeof *b->rows);

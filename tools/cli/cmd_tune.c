@@ -215,12 +215,10 @@ const command command_tune = {
     .arguments = "",
     .summary = "Find the fastest setting whose loss you accept, on your own texts.",
     .detail =
-        "One half of the texts chooses: attention, value estimators and feed-forward methods are tried from the middle of what "
-        "they "
-        "can save, each timed in turn with exact, and the best of them together. The other half, which the search has not seen, "
-        "says what the best of them (at most five) really lose; the "
-        "first that keeps to --max-loss there is taken. Without --task there are no labels: an answer other than exact's is a "
-        "loss.\n"
+        "One half of the texts chooses: attention, value estimators and feed-forward methods, each timed in turn with exact, and "
+        "the best of them together. The other half, which the search has not seen, says what the best of them really lose (at most "
+        "five, three with --confidence); the first that keeps to --max-loss there is taken. Without --task there are no labels: an "
+        "answer other than exact's is a loss.\n"
         "Without --confidence the estimate must keep to --max-loss, and its interval is told. With --confidence .95 a bound must, "
         "corrected for the settings tested on the second half: when the texts are too few to show it, the command says about how "
         "many would do.\n"

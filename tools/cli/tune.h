@@ -9,7 +9,7 @@
 #include "tasks.h"
 #include "tuned.h"
 
-enum { TUNE_TRIALS = 80, TUNE_TESTED = 5 };
+enum { TUNE_TRIALS = 96, TUNE_TESTED = 5 };
 
 #define TUNE_ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
 

@@ -36,17 +36,21 @@ static void say_unconfirmed(tune *t) {
     size_t needed = SIZE_MAX;
     double loss = INFINITY, bound = INFINITY;
     bool gains = false;
-    for (size_t i = 0; i < t->tested_count; i++) {
-        if (!t->trials[t->tested[i]].halves[1].done) continue;
-        const verdict *v = &t->trials[t->tested[i]].halves[1].verdict;
+    size_t tested = 0;
+    for (; tested < t->tested_count && t->trials[t->tested[tested]].halves[1].done; tested++) {
+        const verdict *v = &t->trials[t->tested[tested]].halves[1].verdict;
         const size_t n = judge_needed(&t->judge, v, t->goal.max_loss);
         if (n < needed) needed = n;
         loss = fmin(loss, v->loss);
         bound = fmin(bound, v->bound);
-        gains = gains || tune_gain(t, t->tested[i], 1) > 1;
+        gains = gains || tune_gain(t, t->tested[tested], 1) > 1;
     }
     const double target = t->goal.max_loss;
-    if (!gains)
+    if (tested < t->tested_count)
+        snprintf(t->verdict, sizeof t->verdict,
+                 "--budget ended when the second half had refused %zu of the %zu settings chosen: the same command goes on", tested,
+                 t->tested_count);
+    else if (!gains)
         snprintf(t->verdict, sizeof t->verdict,
                  "what gained on the first half does not on the second: nothing is %s than exact here",
                  t->goal.by_work ? "cheaper" : "faster");
@@ -75,7 +79,7 @@ int tune_confirm(tune *t) {
     }
     t->corrections = t->tested_count + journal_others(t);
     t->judge.alpha = (1 - t->goal.confidence) / (double)t->corrections;
-    t->planned += t->tested_count * t->size[1];
+    t->planned = t->texts_done + t->tested_count * t->size[1];
     int code = 0;
     size_t tested = 0;
     while (tested < t->tested_count && !code && !t->chosen) {

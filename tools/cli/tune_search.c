@@ -1,4 +1,4 @@
-/* tune_search.c: which settings are tried, which pass, which is taken.
+/* tune_search.c: which settings are tried on the first half, and which of them go on to the second.
  *
  * First half: every ladder from its middle, up or down to where it loses what is accepted. Then values and feed-forward together,
  * and attention with the best of all so far. Of those that pass and gain, at most TUNE_TESTED are tested on the second half: the
@@ -15,16 +15,24 @@
 /* Speed-ups that differ by less are a tie: the timer's noise on a quiet machine. Multiply-adds are exact. */
 #define TIE_TIME .03
 #define TIE_WORK .002
-#define STEP_TEST .03      /* of the exact work: how much more the next setting on the second half does */
-#define STEP_PAIR .01      /* the next pair after one that lost too much */
-#define COARSE .05         /* of the exact work: rungs further apart have one between them */
-#define TUNE_ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
+#define STEP_TEST .03 /* of the exact work: how much more the next setting on the second half does */
+#define STEP_PAIR .01 /* the same of a pair after one that lost too much, in the quantity of the goal */
+#define COARSE .05    /* rungs further apart have one between them */
+
+static double tie_of(const tune *t) {
+    return t->goal.by_work ? TIE_WORK : TIE_TIME;
+}
+
+static double exact_share(const tune *t) {
+    return t->trials[0].halves[0].share;
+}
 
 static bool passes(const tune *t, size_t i) {
     return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss + TUNE_ROUNDING;
 }
 
-enum { DEMANDED_TESTED = 3 }; /* on the second half when a bound must hold */
+/* On the second half when a bound must hold; and for how many --budget keeps time when none must. */
+enum { DEMANDED_TESTED = 3, USUAL_TESTED = 2 };
 
 enum { VALUES = 1, FFN = 2, ATTENTION = 4 }; /* places */
 
@@ -44,7 +52,7 @@ static bool before(const tune *t, size_t a, size_t b) {
 
 /* The best setting that passes, gains and does `least` of exact's work or more; 0: none. */
 static size_t best(const tune *t, double least) {
-    const double tie = t->goal.by_work ? TIE_WORK : TIE_TIME;
+    const double tie = tie_of(t);
     double most = 1 + tie;
     size_t found = 0;
     for (int pass = 0; pass < 2; pass++)
@@ -63,7 +71,7 @@ static size_t best(const tune *t, double least) {
 static size_t shortlist(const tune *t, size_t *list, size_t most) {
     size_t count = 0;
     double least = 0;
-    for (size_t next; count < most && (next = best(t, least)); least = t->trials[next].halves[0].share + STEP_TEST)
+    for (size_t next; count < most && (next = best(t, least)); least = t->trials[next].halves[0].share + STEP_TEST * exact_share(t))
         list[count++] = next;
     return count;
 }
@@ -91,12 +99,14 @@ static int try_setting(tune *t, const trial *one, size_t *index) {
     *index = at < t->count && t->trials[at].halves[0].done ? at : 0;
     if (at < t->count) t->planned -= t->size[0];
     if (at < t->count || at == TUNE_TRIALS) return 0;
-    if (!journal_find(&t->journal, one, 0) && !tune_has_time(t, 2)) {
+    const bool known = journal_find(&t->journal, one, 0) != NULL;
+    if (!known && !tune_has_time(t, t->goal.demanded ? DEMANDED_TESTED : USUAL_TESTED)) {
         t->stopped = true;
         return 0;
     }
     t->trials[t->count++] = *one;
     int code = tune_measure(t, at, 0, &why);
+    if (known || !t->trials[at].halves[0].done) t->planned -= t->size[0];
     if (!code && t->trials[at].halves[0].done) {
         *index = at;
     } else if (!code) {
@@ -124,7 +134,7 @@ static int try_rung(tune *t, const ladder *l, double at, rung *r) {
     const bool no_level = !index && l->of_ffn && l->profile; /* of this profile: another rung may be one */
     r->passes = index && passes(t, index);
     r->near = index ? m->verdict.loss <= 2 * t->goal.max_loss + resolution : no_level;
-    r->gains = index ? tune_gain(t, index, 0) > 1 : no_level;
+    r->gains = index ? tune_gain(t, index, 0) > 1 - tie_of(t) : no_level;
     r->share = index ? m->share : NAN;
     return code;
 }
@@ -150,7 +160,8 @@ static int climb(tune *t, const ladder *l) {
         back = r[i].gains;
     }
     t->planned -= (rungs - tried) * t->size[0];
-    if (code || t->stopped || kept + 1 >= rungs || l->of_ffn || !(r[kept].share - r[kept + 1].share > COARSE)) return code;
+    if (code || t->stopped || kept + 1 >= rungs || l->of_ffn || !(r[kept].share - r[kept + 1].share > COARSE * exact_share(t)))
+        return code;
     t->planned += t->size[0];
     return try_rung(t, l, (double)kept + .5, &between);
 }
@@ -163,6 +174,7 @@ static bool climbable(const tune *t, const ladder *l) {
 
 static int search_ladders(tune *t) {
     const ladder *l;
+    t->planned = t->texts_done;
     for (size_t i = 0; (l = ladder_at(i)); i++)
         if (climbable(t, l) && (t->has_profile || !l->profile)) t->planned += ladder_rungs(l) * t->size[0];
     int code = 0;
@@ -179,32 +191,36 @@ static int search_ladders(tune *t) {
     return code;
 }
 
-/* Two settings that pass and gain, of places that go together, foreseen as if losses and savings added up: the least work, `least`
- * at least, for a loss of `limit` at most. */
+/* Two settings that pass and gain, of places that go together, foreseen as if losses and savings added up. */
 typedef struct pair {
-    size_t a, b;  /* 0: none */
-    double share; /* foreseen */
+    size_t a, b; /* 0: none */
+    double cost;
 } pair;
 
+/* Of exact's work, or what its time would be of it. */
+static double cost_of(const tune *t, size_t index) {
+    return exact_share(t) / tune_gain(t, index, 0);
+}
+
+/* The pair of the least cost, `least` at least, for a loss of `limit` at most. */
 static pair foresee(const tune *t, unsigned places_a, unsigned places_b, double limit, double least) {
-    const double exact = t->trials[0].halves[0].share;
     pair found = {0, 0, INFINITY};
     for (size_t i = 1; i < t->count; i++)
         for (size_t k = 1; k < t->count; k++) {
             const trial *a = &t->trials[i], *b = &t->trials[k];
             if (!at_place(a, places_a) || !at_place(b, places_b) || (a->own_values && strcmp(b->values, "exact"))) continue;
             if (!passes(t, i) || !passes(t, k) || !(tune_gain(t, i, 0) > 1) || !(tune_gain(t, k, 0) > 1)) continue;
-            const double share = a->halves[0].share + b->halves[0].share - exact;
+            const double cost = cost_of(t, i) + cost_of(t, k) - exact_share(t);
             const double loss = a->halves[0].verdict.loss + b->halves[0].verdict.loss;
-            if (share >= least && loss <= limit && share < found.share) found = (pair){i, k, share};
+            if (cost >= least && loss <= limit + TUNE_ROUNDING && cost < found.cost) found = (pair){i, k, cost};
         }
     return found;
 }
 
-/* First the pair that saves most, whatever it may lose, then those that should pass, until one does and one that does more work. */
+/* First the pair that saves most, whatever it may lose, then those that should pass, until one does and one that costs more. */
 static int combine(tune *t, unsigned places_a, unsigned places_b) {
     enum { ATTEMPTS = 6, ENOUGH = 2 };
-    double least = 0;
+    double least = -INFINITY;
     int code = 0, passed = 0;
     for (int k = 0; k < ATTEMPTS && passed < ENOUGH && !code && !t->stopped; k++) {
         const pair p = foresee(t, places_a, places_b, k ? t->goal.max_loss : INFINITY, least);
@@ -215,11 +231,11 @@ static int combine(tune *t, unsigned places_a, unsigned places_b) {
         snprintf(one.attention, sizeof one.attention, "%s", a->attention);
         snprintf(one.values, sizeof one.values, "%s", strcmp(a->values, "exact") ? a->values : b->values);
         snprintf(one.ffn, sizeof one.ffn, "%s", b->ffn);
-        t->planned += t->size[0];
+        t->planned = t->texts_done + t->size[0];
         code = try_setting(t, &one, &index);
         const bool kept = index && passes(t, index);
         passed += kept;
-        least = p.share + (kept ? STEP_TEST : STEP_PAIR);
+        least = p.cost + (kept ? STEP_TEST : STEP_PAIR) * exact_share(t);
     }
     return code;
 }
@@ -255,7 +271,7 @@ int tune_search(tune *t) {
     strcpy(t->trials[0].values, "exact");
     strcpy(t->trials[0].ffn, "exact");
     t->count = 1;
-    t->planned = t->data.count;
+    t->planned = t->data.count; /* exact on both halves */
     t->judge.alpha = 1 - t->goal.confidence;
     progress_start(&t->progress, "texts", t->settings.quiet);
     int code = 0;
