@@ -239,8 +239,7 @@ def tuned(path):
         row = tried[setting].get("second")
         if row:
             found[kind] = dict(setting=setting, accepted=report["max_loss"], loss=row["loss"], low=row["low"], high=row["high"],
-                               fewer=1 / row["flops_real_share"],
-                               speed=row["speedup"] if setting != "exact" else dict(median=1, min=1, max=1))
+                               fewer=1 / row["flops_real_share"], speed=row["speedup"])
     return found
 
 
@@ -298,10 +297,10 @@ def table_tuned(a, names, dtype):
                     means[kind][key, name].append(value)
                 for d, row in rows.items():
                     if row:
-                        means[kind][d, name].append(row["speedup"]["median"] if t["setting"] != "exact" else 1)
+                        means[kind][d, name].append(row["speedup"]["median"])
                 if kind == "taken" and "first" in found and t["setting"] == found["first"]["setting"]:
                     continue
-                cells = [speed_cell(row["speedup"]) if row and row.get("speedup") else "" for row in rows.values()]
+                cells = [speed_cell(row["speedup"]) if row else "" for row in rows.values()]
                 label = f"`{t['setting']}`" + (" (taken)" if kind == "taken" else "")
                 lines.append(f"| {name}, {t['accepted']:g} | {way} | {label} | {t['loss']:+.2f} [{t['low']:+.2f}, {t['high']:+.2f}] | "
                              f"{t['fewer']:.2f} | {speed_cell(t['speed'])} |" + "".join(f" {c} |" for c in cells))
@@ -330,7 +329,7 @@ def table_types(a, names):
                 ratios.append(fewer(row, "total"))
                 speeds.append(row["speedup"]["median"])
                 cells.append(f"{row['metric']['mean']:.3f}" if setting == "exact" else
-                             f"{losses[-1]:+.2f} @ {speeds[-1]:.2f} [{row['speedup']['min']:.2f}, {row['speedup']['max']:.2f}]")
+                             f"{losses[-1]:+.2f} @ {speed_cell(row['speedup'])}")
             if losses:
                 lines.append(f"| {dtype} | {setting if setting == 'exact' else f'`{setting}`'} | " + " | ".join(cells) +
                              f" | {statistics.mean(losses):+.2f} | {geometric(ratios):.2f} | {geometric(speeds):.2f} |")
