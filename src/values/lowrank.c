@@ -2,8 +2,8 @@
  *
  * With V the orthonormal rows of lowrank_fit.c and V_k the first k of them,
  *     H~[j] = mu W + b + ((X[j] - mu) W V_k^T) V_k
- * in two gemms, [n, d] x [d, k] and [n, k] x [k, m]: k (d + m) multiply-adds in place of d m. Token j takes the rank, one for the
- * whole layer, that minimises
+ * in two gemms of the weights' type, [n, d] x [d, k] and [n, k] x [k, m]: k (d + m) multiply-adds in place of d m. Token j takes
+ * the rank, one for the whole layer, that minimises
  *     a_j^2 ||X[j] - mu||^2 / tr C  eps(k) + lambda k (d + m) / (d m),    a_j^2 = mean over heads of sum_i A[i, j]^2
  * with eps(k) the energy that V_k leaves over that at k = 0; the dense projection has eps = 0 and costs lambda. Importance of few
  * query rows is brought to n rows as in regress.c. Biased and deterministic. */
@@ -20,16 +20,13 @@ static const fov_param_info params[] = {
 enum { LEVELS = FOV_PROFILE_LEVELS + 1 }; /* with the dense one */
 
 typedef struct tables {
-    float *mean;   /* [d] */
-    float *down;   /* packed [top rank, d]: V W^T */
-    float *middle; /* [top rank] - mu W V^T */
-    float *up;     /* level by level, packed [m, rank]: V_k */
-    float *bias;   /* [m] b + mu W */
-    size_t levels, top;
+    float *mean;           /* [d] */
+    fov_linear down;       /* [top rank, d]: V W^T, bias - mu W V^T; a level takes the first of its outputs */
+    fov_linear up[LEVELS]; /* [m, rank]: V_k^T, bias b + mu W */
+    size_t levels;
     size_t rank[LEVELS];
-    size_t start[LEVELS]; /* of a level in up; start[levels] in all */
-    float error[LEVELS];  /* eps */
-    float cost[LEVELS];   /* k (d + m) / (d m); 1 of the dense one */
+    float error[LEVELS]; /* eps */
+    float cost[LEVELS];  /* k (d + m) / (d m); 1 of the dense one */
     fov_value_center center;
 } tables;
 
@@ -39,29 +36,35 @@ static size_t outputs_of(const fov_value_weights *w) {
     return w->heads * w->head_size;
 }
 
+static size_t top_of(const tables *t) {
+    return t->rank[t->levels - 1];
+}
+
 static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables *t) {
     t->mean = fov_arena_take(arena, w->width, sizeof(float));
-    t->down = fov_arena_take(arena, fov_packed_size(t->top, w->width), sizeof(float));
-    t->middle = fov_arena_take(arena, t->top, sizeof(float));
-    t->up = fov_arena_take(arena, t->start[t->levels], sizeof(float));
-    t->bias = fov_arena_take(arena, outputs_of(w), sizeof(float));
+    t->down = fov_linear_take(arena, top_of(t), w->width, w->type);
+    for (size_t l = 0; l < t->levels; l++)
+        t->up[l] = fov_linear_take(arena, outputs_of(w), t->rank[l], t->rank[l] ? w->type : FOV_TYPE_F32);
     return arena->used;
 }
 
 /* What binding needs for a while. */
 typedef struct binding {
-    float *dense;   /* [d][m] W */
-    float *packed;  /* the same, as the gemm reads it */
+    float *dense;   /* [d][m] W; later [m][rank] V_k^T */
+    float *packed;  /* the first, as the gemm reads it */
     float *product; /* [top][d] V W^T */
     float *gemm;    /* its scratch */
+    float *words;   /* of fov_pack_type */
     double *mean;   /* [e] */
 } binding;
 
 static size_t carve_binding(fov_arena *arena, const fov_value_weights *w, const tables *t, binding *b) {
-    b->dense = fov_arena_take(arena, fov_mul(w->width, outputs_of(w)), sizeof *b->dense);
-    b->packed = fov_arena_take(arena, fov_packed_size(w->width, outputs_of(w)), sizeof *b->packed);
-    b->product = fov_arena_take(arena, fov_mul(t->top, w->width), sizeof *b->product);
+    const size_t d = w->width, m = outputs_of(w), top = top_of(t);
+    b->dense = fov_arena_take(arena, fov_mul(d > top ? d : top, m), sizeof *b->dense);
+    b->packed = fov_arena_take(arena, fov_packed_size(d, m), sizeof *b->packed);
+    b->product = fov_arena_take(arena, fov_mul(top, d), sizeof *b->product);
     b->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof *b->gemm);
+    b->words = fov_arena_take(arena, fov_mul(FOV_PANEL, d > top ? d : top), sizeof *b->words);
     b->mean = fov_arena_take(arena, w->head_size, sizeof *b->mean);
     return arena->used;
 }
@@ -72,33 +75,43 @@ static void measure(tables *t, const fov_value_weights *w) {
     t->levels = p->levels;
     for (size_t l = 0; l < p->levels; l++) {
         t->rank[l] = fov_profile_rank(p->level[l], m);
-        t->start[l + 1] = t->start[l] + fov_packed_size(m, t->rank[l]);
         t->cost[l] = (float)((double)t->rank[l] * (double)(w->width + m) / ((double)w->width * (double)m));
         t->error[l] = p->basis_error[0] > 0 ? p->basis_error[l] / p->basis_error[0] : 0;
     }
-    t->top = t->rank[t->levels - 1];
     t->cost[t->levels] = 1;
 }
 
-static void fill(tables *t, const fov_value_weights *w, const fov_kernels *kernels, const binding *b) {
-    const size_t d = w->width, e = w->head_size, m = outputs_of(w);
-    const float *basis = w->profile->basis;
-    t->center = fov_value_center_of(w->profile, d, t->mean);
+static void pack(const fov_kernels *kernels, const float *rows, const fov_linear *to, const binding *b) {
+    fov_pack_type(kernels, to->type, rows, to->k, to->m, to->k, to->w, to->scale, to->sum, b->words);
+}
+
+static void fill_down(const tables *t, const fov_value_weights *w, const fov_kernels *kernels, const binding *b) {
+    const size_t d = w->width, e = w->head_size, m = outputs_of(w), top = top_of(t);
     for (size_t i = 0; i < d; i++)
         for (size_t c = 0; c < m; c++) b->dense[i * m + c] = fov_value_weight(w, c / e, i, c % e);
     kernels->pack_t(b->dense, m, d, m, b->packed);
-    const fov_gemm g = {.n = t->top, .m = d, .k = m, .x = basis, .ldx = m, .w = b->packed, .y = b->product, .ldy = d};
+    const fov_gemm g = {.n = top, .m = d, .k = m, .x = w->profile->basis, .ldx = m, .w = b->packed, .y = b->product, .ldy = d};
     fov_gemm_run(kernels, &g, 1, b->gemm);
-    for (size_t k = 0; k < t->top; k++) {
+    for (size_t k = 0; k < top; k++) {
         double sum = 0;
         for (size_t i = 0; i < d; i++) sum -= (double)t->mean[i] * (double)b->product[k * d + i];
-        t->middle[k] = (float)sum;
+        t->down.bias[k] = (float)sum;
     }
-    kernels->pack_t(b->product, d, t->top, d, t->down);
-    for (size_t l = 0; l < t->levels; l++) kernels->pack_n(basis, m, t->rank[l], m, t->up + t->start[l]);
+    pack(kernels, b->product, &t->down, b);
+}
+
+static void fill_up(const tables *t, const fov_value_weights *w, const fov_kernels *kernels, const binding *b) {
+    const size_t e = w->head_size, m = outputs_of(w);
     for (size_t h = 0; h < w->heads; h++) {
         fov_value_mean(w, h, b->mean);
-        for (size_t c = 0; c < e; c++) t->bias[h * e + c] = (float)b->mean[c];
+        for (size_t l = 0; l < t->levels; l++)
+            for (size_t c = 0; c < e; c++) t->up[l].bias[h * e + c] = (float)b->mean[c];
+    }
+    for (size_t l = 0; l < t->levels; l++) {
+        const size_t rank = t->rank[l];
+        for (size_t c = 0; c < m; c++)
+            for (size_t k = 0; k < rank; k++) b->dense[c * rank + k] = w->profile->basis[k * m + c];
+        pack(kernels, b->dense, &t->up[l], b);
     }
 }
 
@@ -125,7 +138,9 @@ static fov_status bind(const fov_setting *setting, const fov_value_weights *w, c
     arena = (fov_arena){*bound, 0, bytes, false};
     tables *kept = fov_arena_take(&arena, 1, sizeof *kept);
     carve_tables(&arena, w, &t);
-    fill(&t, w, kernels, &b);
+    t.center = fov_value_center_of(w->profile, w->width, t.mean);
+    fill_down(&t, w, kernels, &b);
+    fill_up(&t, w, kernels, &b);
     *kept = t;
     fov_release(allocator, block);
     return FOV_OK;
@@ -137,7 +152,7 @@ typedef struct plan {
     float *energy;    /* [N] a_j^2 ||x - mu||^2 / tr C */
     uint32_t *choice; /* [N] */
     uint32_t *rows;   /* [N] grouped by level */
-    float *middle;    /* [N][top rank], in the order of rows */
+    float *middle;    /* group by group [rows of the level][rank] */
     fov_gemm *down;   /* [LEVELS] */
     fov_gemm *up;     /* [LEVELS + heads] */
 } plan;
@@ -183,30 +198,21 @@ static void group(const plan *p, size_t first, size_t tokens, size_t count[LEVEL
 
 static void list_gemms(const fov_values_run *run, const fov_values *v, const tables *t, const plan *p, const size_t count[LEVELS]) {
     const fov_value_weights *w = run->weights;
-    const size_t m = outputs_of(w);
     const uint32_t *rows = p->rows;
     float *middle = p->middle;
-    for (size_t l = 0; l < t->levels; rows += count[l], middle += count[l] * t->top, l++) {
-        p->down[l] = (fov_gemm){.n = count[l],
-                                .m = t->rank[l],
-                                .k = w->width,
-                                .x = v->x,
-                                .ldx = v->ldx,
-                                .x_rows = rows,
-                                .w = t->down,
-                                .bias = t->middle,
-                                .y = middle,
-                                .ldy = t->top};
-        p->up[l] = (fov_gemm){.n = count[l],
-                              .m = m,
-                              .k = t->rank[l],
-                              .x = middle,
-                              .ldx = t->top,
-                              .w = t->up + t->start[l],
-                              .bias = t->bias,
-                              .y = v->v,
-                              .ldy = v->ldv,
-                              .y_rows = rows};
+    for (size_t l = 0; l < t->levels; rows += count[l], l++) {
+        fov_gemm *down = &p->down[l], *up = &p->up[l];
+        *down = fov_linear_gemm(&t->down);
+        *up = fov_linear_gemm(&t->up[l]);
+        down->n = up->n = count[l];
+        down->m = down->ldy = up->ldx = t->rank[l];
+        down->x = v->x;
+        down->ldx = v->ldx;
+        down->x_rows = up->y_rows = rows;
+        up->x = down->y = middle;
+        up->y = v->v;
+        up->ldy = v->ldv;
+        middle += count[l] * t->rank[l];
     }
     for (size_t h = 0; h < w->heads; h++) p->up[t->levels + h] = fov_value_gemm(w, v, h, rows, count[t->levels]);
 }

@@ -131,6 +131,19 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
         .width = VT_D, .heads = VT_H, .head_size = VT_E, .packed = t->packed, .bias = t->bias, .profile = &t->profile};
 }
 
+/* The case's weights in another type. */
+static inline void vt_retype(vt_case *t, fov_type type) {
+    static float scale[VT_HE], words[FOV_PANEL * VT_D];
+    static int32_t sum[VT_HE];
+    const size_t per_head = fov_packed_size(VT_E, fov_words(type, VT_D));
+    for (size_t h = 0; h < VT_H; h++)
+        fov_pack_type(fov_kernels_get(NULL), type, t->weight + h * VT_E * VT_D, VT_D, VT_E, VT_D, t->packed + h * per_head,
+                      scale + h * VT_E, sum + h * VT_E, words);
+    t->weights.type = type;
+    t->weights.scale = scale;
+    t->weights.sum = sum;
+}
+
 /* n inputs of the case's distribution. */
 static inline void vt_inputs(vt_case *t, float *x, size_t n) {
     double z[VT_D];
