@@ -1,8 +1,9 @@
 /* attention.h (room): which weights join which tokens. One method = one file + one row in registry.c.
  *
  * Softmax-family patterns run in one of two ways:
- *   forward           Y = softmax(scale Q K^T) V in one pass, weights never stored                    (exact values)
- *   weights + apply   the weights are stored, importance is reported, V is made by a value estimator, then Y = A V */
+ *   forward           Y = softmax(scale Q K^T) V in one pass, weights never stored
+ *   weights + apply   the weights are stored, importance is reported, V is made by a value estimator, then Y = A V
+ * Importance that V does not wait for (guided feed-forward layers) comes from forward too, of methods that say so (one_pass). */
 #ifndef FOV_ATTENTION_H
 #define FOV_ATTENTION_H
 
@@ -63,6 +64,9 @@ typedef struct fov_attention {
     const uint64_t *hashes; /* [texts] with seed and layer_number the key of random methods */
     uint64_t seed;
     uint32_t layer_number;
+    /* What forward reports: as in fov_attention_weight_set, with its outputs for queries, y_query NULL. Of methods with one_pass,
+     * all texts that short; else NULL. */
+    float *col_max, *col_energy;
 } fov_attention;
 
 /* Gradients of a loss: dy given, with the strides of y; dq, dk, dv written, with those of q, k, v. None overlaps another. */
@@ -109,6 +113,7 @@ typedef struct fov_attention_row {
     bool convolves; /* layer.conv is added to Y */
     /* Whether this setting can be causal, where the flags say that the method can; NULL: every setting. */
     bool (*can_be_causal)(const fov_setting *setting);
+    size_t one_pass; /* keys of a text up to which forward reports importance; 0: it never does */
     size_t (*workspace)(const fov_setting *setting, const fov_attention_size *size); /* bytes, of forward, weights and apply */
     void (*forward)(const fov_attention_run *run, const fov_attention *problem);
     /* Multiply-adds of one text and head, all of forward. */

@@ -3,12 +3,14 @@
  * A task is a chunk of the queries of one (text, head). Keys come in tiles: K and V of a tile are packed, then blocks of the
  * chunk's rows go scores -> softmax -> Y with the gemm kernel. Texts of one tile are normalised before they meet V; longer ones
  * by the online softmax (Dao et al., "FlashAttention", 2022): sums of exp and of exp times V are kept per row and rescaled when
- * its maximum grows. Memory per thread is bounded, whatever T is.
+ * its maximum grows. Memory per thread is bounded, whatever T is. Importance is gathered in ascending order of rows: a head of a
+ * text is one task then.
  *
  * In bf16 Q, K, V and the weights are rounded as they are packed; a tile of K and V then takes half its words. */
 #include "attention/dense.h"
 
 #include <float.h>
+#include <string.h>
 
 #include "core/memory.h"
 #include "core/threads.h"
@@ -126,8 +128,20 @@ static void score_outputs(const job *j, const fov_dense_head *h, size_t o, size_
     fov_dense_mask(h, o, n, key, keys, s->scores, keys);
 }
 
-static void forward_tile(const job *j, const fov_dense_head *h, size_t o, size_t count, const scratch *s) {
+static void clear_importance(const fov_attention *p, float *all) {
+    const size_t first = p->k_offsets[0], end = p->k_offsets[p->texts];
+    for (size_t h = 0; all && h < p->heads; h++) memset(all + h * end + first, 0, (end - first) * sizeof *all);
+}
+
+/* Of a head's keys. */
+static float *importance_of(const fov_attention *p, size_t text, size_t head, float *all) {
+    return all ? all + head * p->k_offsets[p->texts] + p->k_offsets[text] : NULL;
+}
+
+static void forward_tile(const job *j, const fov_dense_head *h, size_t text, size_t head, size_t o, size_t count,
+                         const scratch *s) {
     const fov_attention *p = j->p;
+    float *col_max = importance_of(p, text, head, p->col_max), *col_energy = importance_of(p, text, head, p->col_energy);
     pack_k(j, h, 0, h->keys, s);
     pack_v(j, h, 0, h->keys, s);
     const size_t blocks = (count + FOV_DENSE_ROWS - 1) / FOV_DENSE_ROWS;
@@ -135,7 +149,7 @@ static void forward_tile(const job *j, const fov_dense_head *h, size_t o, size_t
         const size_t begin = o + i * count / blocks, n = o + (i + 1) * count / blocks - begin;
         /* y may be q: a block's queries are read before its outputs are written. */
         score_outputs(j, h, begin, n, 0, h->keys, s);
-        j->run->kernels->softmax(s->scores, h->keys, n, h->keys, p->scale, NULL, NULL);
+        j->run->kernels->softmax(s->scores, h->keys, n, h->keys, p->scale, col_max, col_energy);
         value_rows(j, h->keys, s->scores, h->keys, NULL, n, s, h->y + begin * p->ldy, p->ldy, false);
     }
 }
@@ -176,19 +190,22 @@ static void forward_tiles(const job *j, const fov_dense_head *h, size_t o, size_
 static void forward_task(void *context, size_t index, unsigned thread) {
     const job *j = context;
     const size_t text = fov_dense_text_of(j->first, j->p->texts, index), task = index - j->first[text];
-    const fov_dense_head h = fov_dense_head_of(j->p, text, task % j->p->heads);
+    const size_t head = task % j->p->heads;
+    const fov_dense_head h = fov_dense_head_of(j->p, text, head);
     const scratch s = scratch_of(j, thread);
     const size_t chunks = (h.outputs + j->chunk - 1) / j->chunk, chunk = task / j->p->heads;
     const size_t o = chunk * h.outputs / chunks, count = (chunk + 1) * h.outputs / chunks - o;
     if (h.keys <= FOV_DENSE_SINGLE_TILE)
-        forward_tile(j, &h, o, count, &s);
+        forward_tile(j, &h, text, head, o, count, &s);
     else
         forward_tiles(j, &h, o, count, &s);
 }
 
 void fov_dense_forward(const fov_attention_run *run, const fov_attention *p) {
     job j = job_of(run, p, NULL);
-    j.chunk = fov_dense_chunk(p, p->y_offsets, run->threads);
+    j.chunk = p->col_max || p->col_energy ? SIZE_MAX / 2 : fov_dense_chunk(p, p->y_offsets, run->threads);
+    clear_importance(p, p->col_max);
+    clear_importance(p, p->col_energy);
     fov_parallel(run->threads, fov_dense_number(p, p->y_offsets, j.chunk, j.first), forward_task, &j);
 }
 
@@ -196,18 +213,14 @@ static float *weights_of(const job *j, size_t text, size_t head, const fov_dense
     return j->w->weights + j->p->heads * j->w->starts[text] + head * h->queries * h->keys;
 }
 
-/* The whole head in one task: importance is gathered in ascending order of rows. */
 static void weights_task(void *context, size_t index, unsigned thread) {
     const job *j = context;
     const fov_attention *p = j->p;
-    const size_t text = index / p->heads, head = index % p->heads, all_keys = p->k_offsets[p->texts];
+    const size_t text = index / p->heads, head = index % p->heads;
     fov_dense_head h = fov_dense_head_of(p, text, head);
     h.y_query = NULL; /* rows are queries here */
     const scratch s = scratch_of(j, thread);
-    float *col_max = j->w->col_max ? j->w->col_max + head * all_keys + p->k_offsets[text] : NULL;
-    float *col_energy = j->w->col_energy ? j->w->col_energy + head * all_keys + p->k_offsets[text] : NULL;
-    for (size_t i = 0; col_max && i < h.keys; i++) col_max[i] = 0;
-    for (size_t i = 0; col_energy && i < h.keys; i++) col_energy[i] = 0;
+    float *col_max = importance_of(p, text, head, j->w->col_max), *col_energy = importance_of(p, text, head, j->w->col_energy);
     float *a = weights_of(j, text, head, &h);
     const size_t tile = h.keys > FOV_DENSE_SINGLE_TILE ? FOV_DENSE_KEYS : FOV_DENSE_SINGLE_TILE;
     for (size_t key = 0; key < h.keys; key += tile) {
@@ -225,6 +238,8 @@ static void weights_task(void *context, size_t index, unsigned thread) {
 
 void fov_dense_weights(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *out) {
     job j = job_of(run, p, out);
+    clear_importance(p, out->col_max);
+    clear_importance(p, out->col_energy);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), weights_task, &j);
 }
 
@@ -259,6 +274,7 @@ const fov_attention_row fov_attention_dense = {
              .help = "exact softmax over all keys",
              .citation = "Vaswani et al., Attention is all you need, NeurIPS 2017",
              .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_HAS_BACKWARD | FOV_METHOD_CAUSAL},
+    .one_pass = FOV_DENSE_SINGLE_TILE,
     .workspace = fov_dense_workspace,
     .forward = fov_dense_forward,
     .cost = fov_dense_cost,

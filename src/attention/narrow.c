@@ -186,6 +186,7 @@ const fov_attention_row fov_attention_narrow = {
              .flags = FOV_METHOD_EXACT_LIMIT | FOV_METHOD_HAS_IMPORTANCE | FOV_METHOD_MODEL,
              .param_count = sizeof params / sizeof *params,
              .params = params},
+    .one_pass = FOV_DENSE_SINGLE_TILE,
     .workspace = fov_dense_workspace,
     .forward = fov_dense_forward,
     .cost = fov_dense_cost,

@@ -124,6 +124,11 @@ static void keep_energy(const fov_encoder *e, const fov_attention *p) {
     }
 }
 
+static void keep_importance(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
+    if (r->importance) report_importance(e, r, p);
+    if (e->token_energy) keep_energy(e, p);
+}
+
 /* Weights stored, text group by text group: weights -> importance -> values -> A V. */
 static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov_attention_run *run, const fov_attention *all) {
     size_t limit = fov_encoder_weight_floats(e);
@@ -145,11 +150,18 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
         p.hashes += b;
         fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->energy ? e->col_energy : NULL};
         e->attention->weights(run, &p, &w);
-        if (r->importance) report_importance(e, r, &p);
-        if (e->token_energy) keep_energy(e, &p);
+        keep_importance(e, r, &p);
         run_values(e, r, &p);
         e->attention->apply(run, &p, &w);
     }
+}
+
+/* Values do not wait for importance, and forward reports it. */
+static bool one_pass(const fov_encoder *e, const fov_attention *p) {
+    if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE) return false;
+    for (size_t b = 0; b < p->texts; b++)
+        if (p->k_offsets[b + 1] - p->k_offsets[b] > e->attention->one_pass) return false;
+    return true;
 }
 
 static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_attention_global *global) {
@@ -198,16 +210,20 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
     return p;
 }
 
-static void attend(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
+static void attend(const fov_encoder *e, const layer_run *r, fov_attention *p) {
     const fov_setting *s = &e->s.attention;
     fov_attention_run run = {e->model->kernels, s, e->s.threads, e->attention_scratch};
-    if (e->importance && r->local) {
+    const bool importance = e->importance && r->local;
+    if (importance && !one_pass(e, p)) {
         attend_in_groups(e, r, &run, p);
         r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->q_offsets, p->y_offsets, true);
         return;
     }
     if (r->local) run_values(e, r, p);
+    if (importance) p->col_max = e->col_max;
+    if (importance && e->energy) p->col_energy = e->col_energy;
     e->attention->forward(&run, p);
+    if (importance) keep_importance(e, r, p);
     r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->y_offsets, p->y_offsets, r->local);
 }
 
@@ -238,7 +254,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_attention_projections *own = &e->projections[r->layer];
     const fov_kernels *kernels = e->model->kernels;
     fov_attention_global global;
-    const fov_attention p = problem_of(e, r, &global);
+    fov_attention p = problem_of(e, r, &global);
     r->local = needs_local(e, &p);
     size_t c = e->model->config.width, n = r->local ? r->tokens : 0, out = r->subset ? r->rows_out : r->tokens;
     size_t nq = r->compact_q && r->local ? r->rows_out : n;

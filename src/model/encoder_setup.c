@@ -56,7 +56,9 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->col_max = fov_arena_take(arena, cells, sizeof(float));
     e->col_energy = fov_arena_take(arena, e->energy ? cells : 0, sizeof(float));
     e->token_energy = guided(e) ? fov_arena_take(arena, n, sizeof(float)) : NULL;
-    e->weights = fov_arena_take(arena, e->importance ? fov_encoder_weight_floats(e) : 0, sizeof(float));
+    const bool stored =
+        e->importance && (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE || e->s.longest > e->attention->one_pass);
+    e->weights = fov_arena_take(arena, stored ? fov_encoder_weight_floats(e) : 0, sizeof(float));
     return arena->used;
 }
 
