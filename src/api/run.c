@@ -174,7 +174,7 @@ fov_status fov_explain(fov_session *s, const fov_text *text, fov_explanation *ex
     float *block =
         fov_buffer_reserve(&s->trace, &s->model->allocator, fov_mul(fov_add(2 * (cells + of_heads), labels), sizeof *block));
     if (!block) return fov_fail(error, FOV_ERR_MEMORY, s->model->name, "out of memory" FOV_MEND_MEMORY);
-    /* A second encoder that stores weights whatever the estimator: explaining is rare, so its memory is not kept. */
+    /* A second encoder that tells importance whatever the estimator: explaining is rare, so its memory is not kept. */
     fov_encoder_settings settings = s->settings;
     settings.trace = true;
     settings.longest = tokens;

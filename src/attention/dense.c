@@ -133,7 +133,7 @@ static void clear_importance(const fov_attention *p, float *all) {
     for (size_t h = 0; all && h < p->heads; h++) memset(all + h * end + first, 0, (end - first) * sizeof *all);
 }
 
-/* Of a head's keys. */
+/* The columns of `all` that are a head's keys. */
 static float *importance_of(const fov_attention *p, size_t text, size_t head, float *all) {
     return all ? all + head * p->k_offsets[p->texts] + p->k_offsets[text] : NULL;
 }
@@ -203,7 +203,8 @@ static void forward_task(void *context, size_t index, unsigned thread) {
 
 void fov_dense_forward(const fov_attention_run *run, const fov_attention *p) {
     job j = job_of(run, p, NULL);
-    j.chunk = p->col_max || p->col_energy ? SIZE_MAX / 2 : fov_dense_chunk(p, p->y_offsets, run->threads);
+    const bool whole = (p->col_max || p->col_energy) && j.longest <= FOV_DENSE_SINGLE_TILE;
+    j.chunk = whole ? SIZE_MAX / 2 : fov_dense_chunk(p, p->y_offsets, run->threads);
     clear_importance(p, p->col_max);
     clear_importance(p, p->col_energy);
     fov_parallel(run->threads, fov_dense_number(p, p->y_offsets, j.chunk, j.first), forward_task, &j);

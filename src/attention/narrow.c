@@ -109,7 +109,7 @@ static void narrow(const fov_linear *from, size_t heads, bool by_head, const flo
             to->bias[h * rank + r] = (float)bias;
         }
     }
-    fov_pack_type(b->kernels, to->type, b->rows, c, to->m, c, to->w, to->scale, to->sum, b->words);
+    fov_linear_pack(b->kernels, b->rows, to, b->words);
 }
 
 /* W_O of the narrow contexts: a head's columns times T^T; what the mean context gives is added to the bias. */
@@ -129,7 +129,7 @@ static void narrow_output(const fov_linear *from, size_t heads, const fov_attent
         b->kernels->pack_t(p->output + h * p->rank * d, d, rank, d, b->packed);
         multiply(b, from->m, rank, d, b->own + h * d, from->k, b->rows + h * rank, to->k);
     }
-    fov_pack_type(b->kernels, to->type, b->rows, to->k, to->m, to->k, to->w, to->scale, to->sum, b->words);
+    fov_linear_pack(b->kernels, b->rows, to, b->words);
 }
 
 static fov_status bind(const fov_setting *setting, const fov_attention_projections *own, const fov_attention_profile *p,

@@ -50,7 +50,7 @@ static void bind_up(const fov_ffn_levels *t, const fov_ffn_weights *w, const fov
         t->up.bias[i] = up->bias ? up->bias[unit] : 0;
         for (size_t k = 0; k < up->k; k++) rows[i * up->k + k] = fov_packed_at(up->type, up->w, up->scale, up->k, unit, k);
     }
-    fov_pack_type(kernels, up->type, rows, up->k, t->up.m, up->k, t->up.w, t->up.scale, t->up.sum, words);
+    fov_linear_pack(kernels, rows, &t->up, words);
 }
 
 static void bind_down(const fov_ffn_levels *t, const fov_ffn_profile *p, const fov_kernels *kernels, size_t only, float *words) {
@@ -60,7 +60,7 @@ static void bind_down(const fov_ffn_levels *t, const fov_ffn_profile *p, const f
         const size_t m = t->level[l];
         if (wanted(t, only, l)) {
             for (size_t c = 0; c < d->m; c++) d->bias[c] = p->bias[l * d->m + c];
-            fov_pack_type(kernels, d->type, weight, m, d->m, m, d->w, d->scale, d->sum, words);
+            fov_linear_pack(kernels, weight, d, words);
         }
         weight += m * t->up.k;
     }

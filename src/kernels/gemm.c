@@ -120,3 +120,7 @@ fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type) 
     l.sum = fov_arena_take(arena, m, sizeof *l.sum);
     return l;
 }
+
+void fov_linear_pack(const fov_kernels *kernels, const float *rows, const fov_linear *to, float *words) {
+    fov_pack_type(kernels, to->type, rows, to->k, to->m, to->k, to->w, to->scale, to->sum, words);
+}

@@ -30,6 +30,9 @@ static inline fov_gemm fov_linear_gemm(const fov_linear *l) {
 /* One carved from an arena, with a bias. */
 fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type);
 
+/* Its weights, from rows [m, k]; the bias is left to the caller. words: of fov_pack_type. */
+void fov_linear_pack(const fov_kernels *kernels, const float *rows, const fov_linear *to, float *words);
+
 /* scratch: threads * fov_gemm_scratch() floats, 64-byte aligned. The result does not depend on `threads`. */
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch);
 

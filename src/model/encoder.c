@@ -7,7 +7,8 @@
  * papers do.
  *
  * Memory of N tokens: x, q, k, v [N, C]; a block of hidden activations; attention scratch. y overwrites q where q is as wide, the
- * two residual sums overwrite k and v. Weights that must be stored (value estimators) are made for a few texts at a time. */
+ * two residual sums overwrite k and v. Weights that must be stored (value estimators; importance that forward does not report) are
+ * made for a few texts at a time. */
 #include <math.h>
 #include <string.h>
 
@@ -148,7 +149,7 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
         p.k_offsets += b;
         p.y_offsets += b;
         p.hashes += b;
-        fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->energy ? e->col_energy : NULL};
+        fov_attention_weight_set w = {e->weights, e->starts + b, e->col_max, e->col_energy};
         e->attention->weights(run, &p, &w);
         keep_importance(e, r, &p);
         run_values(e, r, &p);
@@ -156,12 +157,11 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
     }
 }
 
-/* Values do not wait for importance, and forward reports it. */
-static bool one_pass(const fov_encoder *e, const fov_attention *p) {
-    if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE) return false;
+static size_t longest_of(const fov_attention *p) {
+    size_t longest = 0;
     for (size_t b = 0; b < p->texts; b++)
-        if (p->k_offsets[b + 1] - p->k_offsets[b] > e->attention->one_pass) return false;
-    return true;
+        if (p->k_offsets[b + 1] - p->k_offsets[b] > longest) longest = p->k_offsets[b + 1] - p->k_offsets[b];
+    return longest;
 }
 
 static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_attention_global *global) {
@@ -213,15 +213,15 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
 static void attend(const fov_encoder *e, const layer_run *r, fov_attention *p) {
     const fov_setting *s = &e->s.attention;
     fov_attention_run run = {e->model->kernels, s, e->s.threads, e->attention_scratch};
-    const bool importance = e->importance && r->local;
-    if (importance && !one_pass(e, p)) {
+    if (r->local && fov_encoder_stores(e, longest_of(p))) {
         attend_in_groups(e, r, &run, p);
         r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->q_offsets, p->y_offsets, true);
         return;
     }
+    const bool importance = e->importance && r->local;
     if (r->local) run_values(e, r, p);
-    if (importance) p->col_max = e->col_max;
-    if (importance && e->energy) p->col_energy = e->col_energy;
+    p->col_max = importance ? e->col_max : NULL;
+    p->col_energy = importance ? e->col_energy : NULL;
     e->attention->forward(&run, p);
     if (importance) keep_importance(e, r, p);
     r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->y_offsets, p->y_offsets, r->local);

@@ -47,7 +47,7 @@ typedef void (*fov_observe)(void *context, fov_seam seam, size_t layer, const fo
 void fov_encoder_observe(fov_encoder *encoder, fov_observe observe, void *context);
 
 /* Have the sums over tokens of importance and of the share of the value projection of every head added to [L, H] each (NULL: no
- * longer). Importance is there with `trace` or an estimator that needs it. */
+ * longer). Importance is there with `trace`. */
 void fov_encoder_trace_heads(fov_encoder *encoder, float *importance, float *work);
 
 /* Most texts a batch may hold. */

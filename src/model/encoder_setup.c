@@ -53,12 +53,10 @@ static size_t carve(fov_encoder *e, fov_arena *arena) {
     e->values_scratch = fov_arena_take(arena, e->values->workspace(&values), 1);
     e->ffn_scratch = fov_arena_take(arena, e->ffn->workspace(n, c->ffn_width), 1);
     size_t cells = fov_mul(c->heads, n);
-    e->col_max = fov_arena_take(arena, cells, sizeof(float));
-    e->col_energy = fov_arena_take(arena, e->energy ? cells : 0, sizeof(float));
+    e->col_max = e->max ? fov_arena_take(arena, cells, sizeof(float)) : NULL;
+    e->col_energy = e->energy ? fov_arena_take(arena, cells, sizeof(float)) : NULL;
     e->token_energy = guided(e) ? fov_arena_take(arena, n, sizeof(float)) : NULL;
-    const bool stored =
-        e->importance && (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE || e->s.longest > e->attention->one_pass);
-    e->weights = fov_arena_take(arena, stored ? fov_encoder_weight_floats(e) : 0, sizeof(float));
+    e->weights = fov_arena_take(arena, fov_encoder_stores(e, e->s.longest) ? fov_encoder_weight_floats(e) : 0, sizeof(float));
     return arena->used;
 }
 
@@ -77,7 +75,7 @@ static fov_status check_methods(const fov_encoder *e, fov_error *error) {
             "attention '%s' with kappa makes values narrower itself, so value estimator '%s' cannot: use --values exact, or "
             "kappa=0",
             e->attention->info.name, e->values->info.name);
-    if (e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
+    if (e->values_wait && !(e->attention->info.flags & FOV_METHOD_HAS_IMPORTANCE))
         return fov_fail(
             error, FOV_ERR_UNSUPPORTED, e->values->info.name,
             "value estimator '%s' needs attention weights, which '%s' attention never forms; use --values exact or a softmax "
@@ -151,7 +149,9 @@ fov_status fov_encoder_create(const struct fov_model *model, const fov_encoder_s
     e->values = fov_values_row_of(&settings->values);
     e->ffn = fov_ffn_row_of(&settings->ffn);
     e->baseline = fov_encoder_baseline_of(model);
-    e->importance = settings->trace || guided(e) || e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->values_wait = e->values->info.flags & FOV_METHOD_NEEDS_IMPORTANCE;
+    e->importance = settings->trace || guided(e) || e->values_wait;
+    e->max = settings->trace || e->values->needs_max;
     e->energy = guided(e) || e->values->needs_energy;
     e->padded = 128;
     for (size_t i = 0; i < e->values->info.param_count; i++)

@@ -11,8 +11,9 @@ struct fov_encoder {
     const fov_values_row *values;
     const fov_ffn_row *ffn;
     fov_setting baseline; /* attention of the exact path: the checkpoint's own, in its exact form */
-    bool importance;      /* the value estimator or the feed-forward needs it */
-    bool energy;          /* one of them needs the energy */
+    bool values_wait;     /* the value estimator needs importance */
+    bool importance;      /* it or the feed-forward does, or a trace */
+    bool max, energy;     /* which is needed */
     bool count_all_rows;  /* importance counts query rows that nobody reads */
     double padded;        /* length of the papers' convention */
     fov_observe observe;
@@ -32,6 +33,10 @@ struct fov_encoder {
     float *gemm_scratch;
 };
 
+/* Whether the weights of texts up to `longest` tokens are stored: else forward reports importance, or nobody asks for it. */
+static inline bool fov_encoder_stores(const fov_encoder *e, size_t longest) {
+    return e->values_wait || (e->importance && longest > e->attention->one_pass);
+}
 /* Floats of stored attention weights: a group of texts (16 MiB), or one text where it needs more. */
 size_t fov_encoder_weight_floats(const fov_encoder *encoder);
 fov_value_weights fov_encoder_value_weights(const fov_encoder *encoder, size_t layer);

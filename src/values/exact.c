@@ -28,6 +28,14 @@ fov_gemm fov_value_gemm(const fov_value_weights *weights, const fov_values *prob
                       .y_rows = rows};
 }
 
+size_t fov_value_gemms(const fov_value_weights *weights, const fov_values *problem, const uint32_t *rows, size_t n,
+                       fov_gemm *gemms) {
+    for (size_t h = 0; h < weights->heads; h++) gemms[h] = fov_value_gemm(weights, problem, h, rows, n);
+    if (weights->head_size % FOV_PANEL) return weights->heads;
+    gemms[0].m = weights->heads * weights->head_size; /* the heads' panels are contiguous: one matrix */
+    return 1;
+}
+
 static size_t workspace(const fov_values_size *size) {
     return fov_mul(size->heads, sizeof(fov_gemm));
 }
@@ -39,12 +47,7 @@ static void forward(const fov_values_run *run, const fov_values *problem) {
     slice.x += first * problem->ldx;
     slice.v += first * problem->ldv;
     fov_gemm *gemms = run->scratch;
-    for (size_t h = 0; h < w->heads; h++) gemms[h] = fov_value_gemm(w, &slice, h, NULL, n);
-    size_t count = w->heads;
-    if (w->head_size % FOV_PANEL == 0) { /* the heads' panels are contiguous: one matrix */
-        gemms[0].m = w->heads * w->head_size;
-        count = 1;
-    }
+    const size_t count = fov_value_gemms(w, &slice, NULL, n, gemms);
     fov_gemm_run_all(run->kernels, gemms, count, run->threads, run->gemm_scratch);
     *run->multiply_adds += (double)n * (double)w->width * (double)(w->heads * w->head_size);
     for (size_t i = 0; problem->work && i < n; i++) problem->work[first + i] = 1;

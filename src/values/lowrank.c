@@ -60,11 +60,11 @@ typedef struct binding {
 
 static size_t carve_binding(fov_arena *arena, const fov_value_weights *w, const tables *t, binding *b) {
     const size_t d = w->width, m = outputs_of(w), top = top_of(t);
-    b->dense = fov_arena_take(arena, fov_mul(d > top ? d : top, m), sizeof *b->dense);
+    b->dense = fov_arena_take(arena, fov_mul(d, m), sizeof *b->dense);
     b->packed = fov_arena_take(arena, fov_packed_size(d, m), sizeof *b->packed);
     b->product = fov_arena_take(arena, fov_mul(top, d), sizeof *b->product);
     b->gemm = fov_arena_take(arena, fov_gemm_scratch(), sizeof *b->gemm);
-    b->words = fov_arena_take(arena, fov_mul(FOV_PANEL, d > top ? d : top), sizeof *b->words);
+    b->words = fov_arena_take(arena, fov_mul(FOV_PANEL, d), sizeof *b->words);
     b->mean = fov_arena_take(arena, w->head_size, sizeof *b->mean);
     return arena->used;
 }
@@ -81,10 +81,6 @@ static void measure(tables *t, const fov_value_weights *w) {
     t->cost[t->levels] = 1;
 }
 
-static void pack(const fov_kernels *kernels, const float *rows, const fov_linear *to, const binding *b) {
-    fov_pack_type(kernels, to->type, rows, to->k, to->m, to->k, to->w, to->scale, to->sum, b->words);
-}
-
 static void fill_down(const tables *t, const fov_value_weights *w, const fov_kernels *kernels, const binding *b) {
     const size_t d = w->width, e = w->head_size, m = outputs_of(w), top = top_of(t);
     for (size_t i = 0; i < d; i++)
@@ -97,7 +93,7 @@ static void fill_down(const tables *t, const fov_value_weights *w, const fov_ker
         for (size_t i = 0; i < d; i++) sum -= (double)t->mean[i] * (double)b->product[k * d + i];
         t->down.bias[k] = (float)sum;
     }
-    pack(kernels, b->product, &t->down, b);
+    fov_linear_pack(kernels, b->product, &t->down, b->words);
 }
 
 static void fill_up(const tables *t, const fov_value_weights *w, const fov_kernels *kernels, const binding *b) {
@@ -111,7 +107,7 @@ static void fill_up(const tables *t, const fov_value_weights *w, const fov_kerne
         const size_t rank = t->rank[l];
         for (size_t c = 0; c < m; c++)
             for (size_t k = 0; k < rank; k++) b->dense[c * rank + k] = w->profile->basis[k * m + c];
-        pack(kernels, b->dense, &t->up[l], b);
+        fov_linear_pack(kernels, b->dense, &t->up[l], b->words);
     }
 }
 
@@ -196,7 +192,9 @@ static void group(const plan *p, size_t first, size_t tokens, size_t count[LEVEL
     for (size_t i = 0; i < tokens; i++) p->rows[start[p->choice[i]]++] = (uint32_t)(first + i);
 }
 
-static void list_gemms(const fov_values_run *run, const fov_values *v, const tables *t, const plan *p, const size_t count[LEVELS]) {
+/* Returns how many `up` are. */
+static size_t list_gemms(const fov_values_run *run, const fov_values *v, const tables *t, const plan *p,
+                         const size_t count[LEVELS]) {
     const fov_value_weights *w = run->weights;
     const uint32_t *rows = p->rows;
     float *middle = p->middle;
@@ -214,7 +212,7 @@ static void list_gemms(const fov_values_run *run, const fov_values *v, const tab
         up->ldy = v->ldv;
         middle += count[l] * t->rank[l];
     }
-    for (size_t h = 0; h < w->heads; h++) p->up[t->levels + h] = fov_value_gemm(w, v, h, rows, count[t->levels]);
+    return t->levels + fov_value_gemms(w, v, rows, count[t->levels], p->up + t->levels);
 }
 
 static void forward(const fov_values_run *run, const fov_values *v) {
@@ -233,9 +231,9 @@ static void forward(const fov_values_run *run, const fov_values *v) {
     fov_value_choose(t->error, price, t->levels, p.energy, tokens, p.choice);
     size_t count[LEVELS] = {0};
     group(&p, first, tokens, count);
-    list_gemms(run, v, t, &p, count);
+    const size_t ups = list_gemms(run, v, t, &p, count);
     fov_gemm_run_all(run->kernels, p.down, t->levels, run->threads, run->gemm_scratch);
-    fov_gemm_run_all(run->kernels, p.up, t->levels + w->heads, run->threads, run->gemm_scratch);
+    fov_gemm_run_all(run->kernels, p.up, ups, run->threads, run->gemm_scratch);
 
     double done = (double)tokens * (double)d; /* the distances */
     for (size_t l = 0; l < t->levels; l++) done += (double)count[l] * (double)t->rank[l] * (double)(d + m);

@@ -7,6 +7,10 @@
 /* gemm of head `head` for the n rows `rows` (NULL: rows 0..n-1). */
 fov_gemm fov_value_gemm(const fov_value_weights *weights, const fov_values *problem, size_t head, const uint32_t *rows, size_t n);
 
+/* The same of all heads, in as few gemms as can be: [heads] at most. Returns their number. */
+size_t fov_value_gemms(const fov_value_weights *weights, const fov_values *problem, const uint32_t *rows, size_t n,
+                       fov_gemm *gemms);
+
 /* Wv[i, c] of a head: input feature i, column c. */
 float fov_value_weight(const fov_value_weights *weights, size_t head, size_t i, size_t c);
 

@@ -202,6 +202,7 @@ static void test_types(void **state) {
             used++;
         }
         assert_true(used >= 2);
+        vt_check_reproducible(&t, &b, &q.values);
         vt_release(&b);
         free(t.packed);
     }
