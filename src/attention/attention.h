@@ -64,8 +64,8 @@ typedef struct fov_attention {
     const uint64_t *hashes; /* [texts] with seed and layer_number the key of random methods */
     uint64_t seed;
     uint32_t layer_number;
-    /* Importance that forward reports, as in fov_attention_weight_set, or NULL. Only where outputs are the queries (y_query NULL),
-     * the method has one_pass and no text has more keys. */
+    /* Importance that forward reports, as in fov_attention_weight_set, or NULL. Methods without one_pass leave it alone; of others,
+     * outputs are the queries then (y_query NULL) and no text has more keys. */
     float *col_max, *col_energy;
 } fov_attention;
 

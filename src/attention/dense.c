@@ -56,11 +56,7 @@ typedef struct job {
 } job;
 
 static job job_of(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *w) {
-    job j = {.run = run, .p = p, .w = w};
-    for (size_t b = 0; b < p->texts; b++) {
-        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
-        if (keys > j.longest) j.longest = keys;
-    }
+    job j = {.run = run, .p = p, .w = w, .longest = fov_longest(p->k_offsets, p->texts)};
     fov_arena shared = {(unsigned char *)run->scratch, 0, SIZE_MAX, false}, one = {0};
     j.first = fov_arena_take(&shared, p->texts + 1, sizeof *j.first);
     j.scratch = (unsigned char *)run->scratch + shared.used;

@@ -219,17 +219,8 @@ static void forward_task(void *context, size_t index, unsigned thread) {
         run_moments(&t);
 }
 
-static size_t longest_of(const fov_attention *p) {
-    size_t longest = 0;
-    for (size_t b = 0; b < p->texts; b++) {
-        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
-        if (keys > longest) longest = keys;
-    }
-    return longest;
-}
-
 static void forward(const fov_attention_run *run, const fov_attention *p) {
-    job j = {.run = run, .p = p, .f = fov_fastmax_of(run->setting, p->head_size), .longest = longest_of(p)};
+    job j = {.run = run, .p = p, .f = fov_fastmax_of(run->setting, p->head_size), .longest = fov_longest(p->k_offsets, p->texts)};
     fov_fastmax_scratch s;
     fov_arena arena = {0};
     j.per_thread = fov_fastmax_carve(&arena, &j.f, j.longest, &s);

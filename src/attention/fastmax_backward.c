@@ -334,11 +334,8 @@ static void backward_task(void *context, size_t index, unsigned thread) {
 void fov_fastmax_backward(const fov_attention_run *run, const fov_attention *p, const fov_attention_gradient *gradient) {
     work w = {.f = fov_fastmax_of(run->setting, p->head_size)};
     job j = {.run = run, .p = p, .gradient = gradient, .f = w.f};
-    for (size_t b = 0; b < p->texts; b++) {
-        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b], queries = p->q_offsets[b + 1] - p->q_offsets[b];
-        const size_t rows = keys > queries ? keys : queries;
-        if (rows > j.longest) j.longest = rows;
-    }
+    const size_t keys = fov_longest(p->k_offsets, p->texts), queries = fov_longest(p->q_offsets, p->texts);
+    j.longest = keys > queries ? keys : queries;
     fov_arena arena = {0};
     j.per_thread = carve(&arena, j.longest, &w);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), backward_task, &j);

@@ -60,12 +60,7 @@ static void shorten(fov_topk *t, size_t outputs, unsigned threads) {
 }
 
 fov_topk fov_topk_of(const fov_attention_run *run, const fov_attention *p, bool backward) {
-    size_t longest = 0, outputs = 0;
-    for (size_t b = 0; b < p->texts; b++) {
-        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b], rows = p->y_offsets[b + 1] - p->y_offsets[b];
-        if (keys > longest) longest = keys;
-        if (rows > outputs) outputs = rows;
-    }
+    const size_t longest = fov_longest(p->k_offsets, p->texts), outputs = fov_longest(p->y_offsets, p->texts);
     const size_t tokens = p->texts ? p->k_offsets[p->texts] - p->k_offsets[0] : 0;
     const fov_attention_size size = {
         .longest = longest, .texts = p->texts, .tokens = tokens, .heads = p->heads, .head_size = p->head_size};

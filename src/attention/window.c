@@ -84,10 +84,7 @@ typedef struct job {
 
 static job job_of(const fov_attention_run *run, const fov_attention *p, const fov_attention_weight_set *w) {
     job j = {.run = run, .p = p, .w = w, .half = fov_window_half(run->setting), .globals = fov_window_globals(p)};
-    for (size_t b = 0; b < p->texts; b++) {
-        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
-        if (keys > j.longest) j.longest = keys;
-    }
+    j.longest = fov_longest(p->k_offsets, p->texts);
     scratch s;
     fov_arena arena = {0};
     j.per_thread = carve(&arena, j.longest, p->head_size, stride(j.half, j.globals, j.longest), &s);

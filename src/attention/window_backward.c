@@ -182,11 +182,7 @@ static void task(void *context, size_t index, unsigned thread) {
 }
 
 void fov_window_backward(const fov_attention_run *run, const fov_attention *p, const fov_attention_gradient *gradient) {
-    job j = {.run = run, .p = p, .g = gradient};
-    for (size_t b = 0; b < p->texts; b++) {
-        const size_t keys = p->k_offsets[b + 1] - p->k_offsets[b];
-        if (keys > j.longest) j.longest = keys;
-    }
+    job j = {.run = run, .p = p, .g = gradient, .longest = fov_longest(p->k_offsets, p->texts)};
     j.per_thread = thread_bytes(run->setting, j.longest, p->head_size);
     fov_parallel(run->threads, fov_mul(p->texts, p->heads), task, &j);
 }

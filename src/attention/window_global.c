@@ -221,8 +221,7 @@ static void output_task(void *context, size_t index, unsigned thread) {
 
 void fov_window_global_run(const fov_attention_run *run, const fov_attention *p, void *scratch) {
     job j = {.run = run, .p = p, .g = p->layer.global, .columns = p->layer.globals * p->heads};
-    for (size_t b = 0; b < p->texts; b++)
-        if (p->k_offsets[b + 1] - p->k_offsets[b] > j.longest) j.longest = p->k_offsets[b + 1] - p->k_offsets[b];
+    j.longest = fov_longest(p->k_offsets, p->texts);
     const fov_attention_size size = {.longest = j.longest,
                                      .texts = p->texts,
                                      .tokens = p->k_offsets[p->texts] - p->k_offsets[0],

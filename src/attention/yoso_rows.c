@@ -25,13 +25,8 @@ fov_yoso_head fov_yoso_view(const fov_attention *p, size_t text, size_t head) {
 }
 
 size_t fov_yoso_longest(const fov_attention *p) {
-    size_t longest = 0;
-    for (size_t b = 0; b < p->texts; b++) {
-        size_t keys = p->k_offsets[b + 1] - p->k_offsets[b], queries = p->q_offsets[b + 1] - p->q_offsets[b];
-        if (keys > longest) longest = keys;
-        if (queries > longest) longest = queries;
-    }
-    return longest;
+    const size_t keys = fov_longest(p->k_offsets, p->texts), queries = fov_longest(p->q_offsets, p->texts);
+    return keys > queries ? keys : queries;
 }
 
 /* In eight chains: additions of one would wait for each other. */

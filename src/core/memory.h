@@ -38,6 +38,14 @@ static inline size_t fov_least(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+/* Rows of the longest of `count` ranges [offsets[i], offsets[i + 1]). */
+static inline size_t fov_longest(const size_t *offsets, size_t count) {
+    size_t longest = 0;
+    for (size_t i = 0; i < count; i++)
+        if (offsets[i + 1] - offsets[i] > longest) longest = offsets[i + 1] - offsets[i];
+    return longest;
+}
+
 typedef struct fov_arena {
     unsigned char *block; /* NULL: measuring */
     size_t used, size;    /* bytes; used saturates at SIZE_MAX */

@@ -37,7 +37,7 @@ static size_t carve_tables(fov_arena *arena, fov_ffn_levels *t, const fov_ffn_we
     const size_t top = t->level[only < t->levels ? only : t->levels - 1], width = w->up.k;
     t->up = fov_linear_take(arena, top, width, w->up.type);
     for (size_t l = 0; l < t->levels; l++)
-        if (wanted(t, only, l)) t->down[l] = fov_linear_take(arena, width, t->level[l], t->level[l] ? w->down.type : FOV_TYPE_F32);
+        if (wanted(t, only, l)) t->down[l] = fov_linear_take(arena, width, t->level[l], w->down.type);
     return arena->used;
 }
 

@@ -112,6 +112,7 @@ void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned thr
 }
 
 fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type) {
+    if (!k) type = FOV_TYPE_F32; /* its bias alone: nothing is multiplied, or rounded */
     fov_linear l = {.m = m, .k = k, .type = type};
     l.w = fov_arena_take(arena, fov_packed_size(m, fov_words(type, k)), sizeof *l.w);
     l.bias = fov_arena_take(arena, m, sizeof *l.bias);

@@ -27,7 +27,7 @@ static inline fov_gemm fov_linear_gemm(const fov_linear *l) {
                       .ldy = l->m};
 }
 
-/* One carved from an arena, with a bias. */
+/* One carved from an arena, with a bias; without inputs in f32. */
 fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type);
 
 /* Its weights, from rows [m, k]; the bias is left to the caller. words: of fov_pack_type. */

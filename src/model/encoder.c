@@ -125,6 +125,7 @@ static void keep_energy(const fov_encoder *e, const fov_attention *p) {
     }
 }
 
+/* What is wanted of it: nothing but in a trace and for a guided feed-forward. */
 static void keep_importance(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
     if (r->importance) report_importance(e, r, p);
     if (e->token_energy) keep_energy(e, p);
@@ -155,13 +156,6 @@ static void attend_in_groups(const fov_encoder *e, const layer_run *r, const fov
         run_values(e, r, &p);
         e->attention->apply(run, &p, &w);
     }
-}
-
-static size_t longest_of(const fov_attention *p) {
-    size_t longest = 0;
-    for (size_t b = 0; b < p->texts; b++)
-        if (p->k_offsets[b + 1] - p->k_offsets[b] > longest) longest = p->k_offsets[b + 1] - p->k_offsets[b];
-    return longest;
 }
 
 static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_attention_global *global) {
@@ -206,24 +200,23 @@ static fov_attention problem_of(const fov_encoder *e, const layer_run *r, fov_at
                                        .global = e->model->globals ? global : NULL},
                              .hashes = b->hashes,
                              .seed = e->s.seed,
-                             .layer_number = (uint32_t)r->layer};
+                             .layer_number = (uint32_t)r->layer,
+                             .col_max = e->col_max,
+                             .col_energy = e->col_energy};
     return p;
 }
 
-static void attend(const fov_encoder *e, const layer_run *r, fov_attention *p) {
+static void attend(const fov_encoder *e, const layer_run *r, const fov_attention *p) {
     const fov_setting *s = &e->s.attention;
     fov_attention_run run = {e->model->kernels, s, e->s.threads, e->attention_scratch};
-    if (r->local && fov_encoder_stores(e, longest_of(p))) {
+    if (r->local && fov_encoder_stores(e, fov_longest(p->k_offsets, p->texts))) {
         attend_in_groups(e, r, &run, p);
         r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->q_offsets, p->y_offsets, true);
         return;
     }
-    const bool importance = e->importance && r->local;
     if (r->local) run_values(e, r, p);
-    p->col_max = importance ? e->col_max : NULL;
-    p->col_energy = importance ? e->col_energy : NULL;
     e->attention->forward(&run, p);
-    if (importance) keep_importance(e, r, p);
+    if (r->local) keep_importance(e, r, p);
     r->stats->total_done_real += fov_encoder_attention_cost(s, p, p->y_offsets, p->y_offsets, r->local);
 }
 
@@ -254,7 +247,7 @@ static void run_layer(fov_encoder *e, layer_run *r) {
     const fov_attention_projections *own = &e->projections[r->layer];
     const fov_kernels *kernels = e->model->kernels;
     fov_attention_global global;
-    fov_attention p = problem_of(e, r, &global);
+    const fov_attention p = problem_of(e, r, &global);
     r->local = needs_local(e, &p);
     size_t c = e->model->config.width, n = r->local ? r->tokens : 0, out = r->subset ? r->rows_out : r->tokens;
     size_t nq = r->compact_q && r->local ? r->rows_out : n;

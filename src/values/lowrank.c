@@ -43,8 +43,7 @@ static size_t top_of(const tables *t) {
 static size_t carve_tables(fov_arena *arena, const fov_value_weights *w, tables *t) {
     t->mean = fov_arena_take(arena, w->width, sizeof(float));
     t->down = fov_linear_take(arena, top_of(t), w->width, w->type);
-    for (size_t l = 0; l < t->levels; l++)
-        t->up[l] = fov_linear_take(arena, outputs_of(w), t->rank[l], t->rank[l] ? w->type : FOV_TYPE_F32);
+    for (size_t l = 0; l < t->levels; l++) t->up[l] = fov_linear_take(arena, outputs_of(w), t->rank[l], w->type);
     return arena->used;
 }
 

@@ -16,15 +16,13 @@ fov_status fov_value_need_profile(const fov_value_weights *weights, const fov_se
 fov_values_size fov_value_size(const fov_values_run *run, const fov_values *problem) {
     const fov_value_weights *w = run->weights;
     const size_t *offsets = problem->offsets;
-    fov_values_size size = {.tokens = offsets[problem->texts] - offsets[0],
-                            .texts = problem->texts,
-                            .width = w->width,
-                            .heads = w->heads,
-                            .head_size = w->head_size,
-                            .threads = run->threads};
-    for (size_t b = 0; b < problem->texts; b++)
-        if (offsets[b + 1] - offsets[b] > size.longest) size.longest = offsets[b + 1] - offsets[b];
-    return size;
+    return (fov_values_size){.tokens = offsets[problem->texts] - offsets[0],
+                             .texts = problem->texts,
+                             .longest = fov_longest(offsets, problem->texts),
+                             .width = w->width,
+                             .heads = w->heads,
+                             .head_size = w->head_size,
+                             .threads = run->threads};
 }
 
 void fov_value_mean(const fov_value_weights *w, size_t head, double *bias) {

@@ -23,6 +23,10 @@ static const struct {
                 {"exact", "guided:lambda=.02", false}};
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+static fov_session_options options_of(size_t setting) {
+    return (fov_session_options){.values = settings[setting].values, .ffn = settings[setting].ffn, .seed = 3, .threads = 2};
+}
+
 /* ---- through the public calls ---- */
 
 typedef struct outcome {
@@ -188,7 +192,7 @@ static void test_reference(void **state) {
 static void test_batch_is_single(void **state) {
     (void)state;
     for (size_t s = 0; s < COUNT(settings); s++) {
-        fov_session_options options = {.values = settings[s].values, .ffn = settings[s].ffn, .seed = 3, .threads = 2};
+        fov_session_options options = options_of(s);
         fov_session *session = session_of(&options);
         outcome *all = run_in(session, texts, TINY_TEXTS);
         for (size_t i = 0; i < TINY_TEXTS; i++) {
@@ -205,8 +209,9 @@ static void test_batch_is_single(void **state) {
 static void test_threads_and_batches(void **state) {
     (void)state;
     for (size_t s = 0; s < COUNT(settings); s++) {
-        fov_session_options options = {
-            .values = settings[s].values, .ffn = settings[s].ffn, .seed = 3, .threads = 1, .batch_tokens = 4096};
+        fov_session_options options = options_of(s);
+        options.threads = 1;
+        options.batch_tokens = 4096;
         outcome *all = run_all(&options);
         static const unsigned threads[] = {2, 5};
         for (size_t i = 0; i < COUNT(threads); i++) {
@@ -223,7 +228,7 @@ static void test_threads_and_batches(void **state) {
 static void test_order(void **state) {
     (void)state;
     for (size_t s = 0; s < COUNT(settings); s++) {
-        fov_session_options options = {.values = settings[s].values, .ffn = settings[s].ffn, .seed = 3, .threads = 2};
+        fov_session_options options = options_of(s);
         fov_text backwards[TINY_TEXTS];
         for (size_t i = 0; i < TINY_TEXTS; i++) backwards[i] = texts[TINY_TEXTS - 1 - i];
         outcome *all = run_all(&options), *back = run_some(&options, backwards, TINY_TEXTS);
@@ -241,7 +246,7 @@ static void test_order(void **state) {
 static void test_seeds(void **state) {
     (void)state;
     for (size_t s = 0; s < COUNT(settings); s++) {
-        fov_session_options options = {.values = settings[s].values, .ffn = settings[s].ffn, .seed = 3, .threads = 2};
+        fov_session_options options = options_of(s);
         outcome *all = run_all(&options);
         check_same(all, run_all(&options));
         options.seed = 4;

@@ -207,7 +207,7 @@ static void test_formula(void **state) {
 
 static void test_exact_limit(void **state) {
     (void)state;
-    vt_check_exact(&t, &q, 5, "regress:lambda=0");
+    vt_check_exact(&t, &q, 5, FOV_TYPE_F32, "regress:lambda=0");
 }
 
 /* The certificate: over inputs of the calibrated distribution, the mean of ||x W - x B||^2 is the error of the profile. 4000 inputs
@@ -249,7 +249,7 @@ static void test_reproducible(void **state) {
 
 static void test_nan(void **state) {
     (void)state;
-    vt_check_nan(&t, &q, 8, "regress:lambda=.1");
+    vt_check_nan(&t, &q, 8, FOV_TYPE_F32, "regress:lambda=.1");
 }
 
 static void test_refusals(void **state) {

@@ -72,9 +72,21 @@ static inline void vt_make_basis(vt_case *t) {
     free(scratch);
 }
 
+/* The case's weights in a type; vt_make leaves them in f32. */
+static inline void vt_retype(vt_case *t, fov_type type) {
+    static float scale[VT_HE], words[FOV_PANEL * VT_D];
+    static int32_t sum[VT_HE];
+    const size_t per_head = fov_packed_size(VT_E, fov_words(type, VT_D));
+    for (size_t h = 0; h < VT_H; h++)
+        fov_pack_type(fov_kernels_get(NULL), type, t->weight + h * VT_E * VT_D, VT_D, VT_E, VT_D, t->packed + h * per_head,
+                      scale + h * VT_E, sum + h * VT_E, words);
+    t->weights.type = type;
+    t->weights.scale = scale;
+    t->weights.sum = sum;
+}
+
 /* Inputs of unequal, correlated features, and weights of unequal rows; the fits are the engine's. */
 static inline void vt_make(vt_case *t, uint64_t seed) {
-    const fov_kernels *kernels = fov_kernels_get(NULL);
     t->rng.state = seed;
     for (size_t i = 0; i < VT_D; i++) {
         const double scale = i % 9 == 0 ? 3 : .2 + .1 * (double)(i % 5);
@@ -93,13 +105,11 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
     }
     const uint32_t levels[VT_LEVELS] = {0, 16, 32, 48};
     memcpy(t->level, levels, sizeof levels);
-    const size_t per_head = fov_packed_size(VT_E, VT_D);
-    t->packed = aligned_alloc(64, VT_H * per_head * sizeof(float));
+    t->packed = aligned_alloc(64, VT_H * fov_packed_size(VT_E, VT_D) * sizeof(float));
     double *scratch = malloc(fov_regress_fit_scratch(VT_D, VT_E, VT_TOP) * sizeof *scratch);
     assert_true(t->packed && scratch);
     for (size_t h = 0; h < VT_H; h++) {
         t->share[h] = .5f + .5f * (float)h;
-        kernels->pack_t(t->weight + h * VT_E * VT_D, VT_D, VT_E, VT_D, t->packed + h * per_head);
         double *w = t->w + h * VT_D * VT_E;
         for (size_t i = 0; i < VT_D * VT_E; i++) w[i] = vt_w(t, h, i / VT_E, i % VT_E);
         const fov_regress_fit fit = {.width = VT_D,
@@ -129,19 +139,7 @@ static inline void vt_make(vt_case *t, uint64_t seed) {
                                      .basis_error = t->basis_errors};
     t->weights = (fov_value_weights){
         .width = VT_D, .heads = VT_H, .head_size = VT_E, .packed = t->packed, .bias = t->bias, .profile = &t->profile};
-}
-
-/* The case's weights in another type. */
-static inline void vt_retype(vt_case *t, fov_type type) {
-    static float scale[VT_HE], words[FOV_PANEL * VT_D];
-    static int32_t sum[VT_HE];
-    const size_t per_head = fov_packed_size(VT_E, fov_words(type, VT_D));
-    for (size_t h = 0; h < VT_H; h++)
-        fov_pack_type(fov_kernels_get(NULL), type, t->weight + h * VT_E * VT_D, VT_D, VT_E, VT_D, t->packed + h * per_head,
-                      scale + h * VT_E, sum + h * VT_E, words);
-    t->weights.type = type;
-    t->weights.scale = scale;
-    t->weights.sum = sum;
+    vt_retype(t, FOV_TYPE_F32);
 }
 
 /* n inputs of the case's distribution. */
@@ -263,9 +261,10 @@ static inline void vt_batch_make(vt_case *t, vt_batch *q) {
 }
 
 /* What is the dense projection, bit for bit. */
-static inline void vt_check_exact(vt_case *t, vt_batch *q, uint64_t seed, const char *method) {
+static inline void vt_check_exact(vt_case *t, vt_batch *q, uint64_t seed, fov_type type, const char *method) {
     static float exact[VT_N * VT_HE];
     vt_make(t, seed);
+    vt_retype(t, type);
     vt_batch_make(t, q);
     vt_bound dense = vt_bind(t, "exact"), b = vt_bind(t, method);
     fov_values v = q->values;
@@ -279,9 +278,10 @@ static inline void vt_check_exact(vt_case *t, vt_batch *q, uint64_t seed, const 
 }
 
 /* A NaN, in the input or in the importance, is computed densely and stays in its row. */
-static inline void vt_check_nan(vt_case *t, vt_batch *q, uint64_t seed, const char *method) {
+static inline void vt_check_nan(vt_case *t, vt_batch *q, uint64_t seed, fov_type type, const char *method) {
     static float clean[VT_N * VT_HE];
     vt_make(t, seed);
+    vt_retype(t, type);
     vt_batch_make(t, q);
     vt_bound b = vt_bind(t, method);
     vt_run(t, &b, &q->values, 1);

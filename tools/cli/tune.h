@@ -11,7 +11,10 @@
 
 enum { TUNE_TRIALS = 96, TUNE_TESTED = 5 };
 
-#define TUNE_ROUNDING 1e-9 /* two of 200 texts are one point, whatever .935 - .925 is in binary */
+/* Two of 200 texts are one point, whatever .935 - .925 is in binary. */
+static inline bool tune_within(double loss, double accepted) {
+    return loss <= accepted + 1e-9;
+}
 
 /* A setting on one half. */
 typedef struct measured {

@@ -5,7 +5,7 @@
 
 static bool confirmed(const tune *t, size_t index) {
     const verdict *v = &t->trials[index].halves[1].verdict;
-    return (t->goal.demanded ? v->bound : v->loss) <= t->goal.max_loss + TUNE_ROUNDING && tune_gain(t, index, 1) > 1;
+    return tune_within(t->goal.demanded ? v->bound : v->loss, t->goal.max_loss) && tune_gain(t, index, 1) > 1;
 }
 
 static void say_none_passes(tune *t) {

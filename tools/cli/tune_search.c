@@ -28,7 +28,7 @@ static double exact_share(const tune *t) {
 }
 
 static bool passes(const tune *t, size_t i) {
-    return t->trials[i].halves[0].done && t->trials[i].halves[0].verdict.loss <= t->goal.max_loss + TUNE_ROUNDING;
+    return t->trials[i].halves[0].done && tune_within(t->trials[i].halves[0].verdict.loss, t->goal.max_loss);
 }
 
 /* On the second half when a bound must hold; and for how many --budget keeps time when none must. */
@@ -212,7 +212,7 @@ static pair foresee(const tune *t, unsigned places_a, unsigned places_b, double 
             if (!passes(t, i) || !passes(t, k) || !(tune_gain(t, i, 0) > 1) || !(tune_gain(t, k, 0) > 1)) continue;
             const double cost = cost_of(t, i) + cost_of(t, k) - exact_share(t);
             const double loss = a->halves[0].verdict.loss + b->halves[0].verdict.loss;
-            if (cost >= least && loss <= limit + TUNE_ROUNDING && cost < found.cost) found = (pair){i, k, cost};
+            if (cost >= least && tune_within(loss, limit) && cost < found.cost) found = (pair){i, k, cost};
         }
     return found;
 }
