@@ -73,12 +73,12 @@ static scratch scratch_of(const job *j, unsigned thread) {
 }
 
 /* scores[i] = q[rows[i]] K^T for n query rows and the packed tile of `keys` keys. */
-static void score_rows(const job *j, size_t keys, const float *q, const uint32_t *rows, size_t n, const scratch *s, float *scores,
-                       size_t ld) {
+static void score_rows(const job *j, fov_type type, size_t keys, const float *q, const uint32_t *rows, size_t n, const scratch *s,
+                       float *scores, size_t ld) {
     fov_gemm g = {.n = n,
                   .m = keys,
                   .k = j->p->key_size,
-                  .type = j->p->type,
+                  .type = type,
                   .x = q,
                   .ldx = j->p->ldq,
                   .x_rows = rows,
@@ -89,12 +89,12 @@ static void score_rows(const job *j, size_t keys, const float *q, const uint32_t
 }
 
 /* y[i] = a[rows[i]] V for n rows and the packed tile of `keys` keys, after the first tile added to y[i]. */
-static void value_rows(const job *j, size_t keys, const float *a, size_t lda, const uint32_t *rows, size_t n, const scratch *s,
-                       float *y, size_t ldy, bool add) {
+static void value_rows(const job *j, fov_type type, size_t keys, const float *a, size_t lda, const uint32_t *rows, size_t n,
+                       const scratch *s, float *y, size_t ldy, bool add) {
     fov_gemm g = {.n = n,
                   .m = j->p->head_size,
                   .k = keys,
-                  .type = j->p->type,
+                  .type = type,
                   .x = a,
                   .ldx = lda,
                   .x_rows = rows,
@@ -107,20 +107,21 @@ static void value_rows(const job *j, size_t keys, const float *a, size_t lda, co
 }
 
 static void pack_k(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
-    fov_pack_type(j->run->kernels, j->p->type, h->k + key * j->p->ldk, j->p->ldk, keys, j->p->key_size, s->packed_k, NULL, NULL,
+    fov_pack_type(j->run->kernels, h->type, h->k + key * j->p->ldk, j->p->ldk, keys, j->p->key_size, s->packed_k, NULL, NULL,
                   s->words);
 }
 
 static void pack_v(const job *j, const fov_dense_head *h, size_t key, size_t keys, const scratch *s) {
     const fov_kernels *kernels = j->run->kernels;
-    (j->p->type == FOV_TYPE_BF16 ? kernels->pack_n_bf16 : kernels->pack_n)(h->v + key * j->p->ldv, j->p->ldv, keys, j->p->head_size,
-                                                                           s->packed_v);
-    fov_dense_clear_masked(h, j->p->type, key, keys, j->p->head_size, s->packed_v);
+    (h->type == FOV_TYPE_BF16 ? kernels->pack_n_bf16 : kernels->pack_n)(h->v + key * j->p->ldv, j->p->ldv, keys, j->p->head_size,
+                                                                        s->packed_v);
+    fov_dense_clear_masked(h, h->type, key, keys, j->p->head_size, s->packed_v);
 }
 
 /* Scores of outputs [o, o + n) and keys [key, key + keys). */
 static void score_outputs(const job *j, const fov_dense_head *h, size_t o, size_t n, size_t key, size_t keys, const scratch *s) {
-    score_rows(j, keys, h->y_query ? h->q : h->q + o * j->p->ldq, h->y_query ? h->y_query + o : NULL, n, s, s->scores, keys);
+    score_rows(j, h->type, keys, h->y_query ? h->q : h->q + o * j->p->ldq, h->y_query ? h->y_query + o : NULL, n, s, s->scores,
+               keys);
     fov_dense_mask(h, o, n, key, keys, s->scores, keys);
 }
 
@@ -134,10 +135,42 @@ static float *importance_of(const fov_attention *p, size_t text, size_t head, fl
     return all ? all + head * p->k_offsets[p->texts] + p->k_offsets[text] : NULL;
 }
 
+/* Whether the tier does all of a head at once: a short text's whose outputs are its queries, which see every key. */
+static bool is_short(const job *j, const fov_dense_head *h) {
+    return j->run->kernels->short_head && h->type == FOV_TYPE_F32 && h->keys && h->keys <= FOV_SHORT_KEYS &&
+           j->p->key_size <= FOV_GEMM_KC && !h->causal && !h->key_mask && !h->y_query;
+}
+
+static void forward_short(const job *j, const fov_dense_head *h, size_t o, size_t count, float *col_max, float *col_energy,
+                          const scratch *s) {
+    const fov_attention *p = j->p;
+    const fov_short_head head = {.queries = count,
+                                 .keys = h->keys,
+                                 .key_size = p->key_size,
+                                 .value_size = p->head_size,
+                                 .q = h->q + o * p->ldq,
+                                 .k = h->k,
+                                 .v = h->v,
+                                 .ldq = p->ldq,
+                                 .ldk = p->ldk,
+                                 .ldv = p->ldv,
+                                 .y = h->y + o * p->ldy,
+                                 .ldy = p->ldy,
+                                 .scale = p->scale,
+                                 .col_max = col_max,
+                                 .col_energy = col_energy,
+                                 .scratch = s->gemm};
+    j->run->kernels->short_head(&head);
+}
+
 static void forward_tile(const job *j, const fov_dense_head *h, size_t text, size_t head, size_t o, size_t count,
                          const scratch *s) {
     const fov_attention *p = j->p;
     float *col_max = importance_of(p, text, head, p->col_max), *col_energy = importance_of(p, text, head, p->col_energy);
+    if (is_short(j, h)) {
+        forward_short(j, h, o, count, col_max, col_energy, s);
+        return;
+    }
     pack_k(j, h, 0, h->keys, s);
     pack_v(j, h, 0, h->keys, s);
     const size_t blocks = (count + FOV_DENSE_ROWS - 1) / FOV_DENSE_ROWS;
@@ -146,7 +179,7 @@ static void forward_tile(const job *j, const fov_dense_head *h, size_t text, siz
         /* y may be q: a block's queries are read before its outputs are written. */
         score_outputs(j, h, begin, n, 0, h->keys, s);
         j->run->kernels->softmax(s->scores, h->keys, n, h->keys, p->scale, col_max, col_energy);
-        value_rows(j, h->keys, s->scores, h->keys, NULL, n, s, h->y + begin * p->ldy, p->ldy, false);
+        value_rows(j, h->type, h->keys, s->scores, h->keys, NULL, n, s, h->y + begin * p->ldy, p->ldy, false);
     }
 }
 
@@ -174,7 +207,7 @@ static void forward_tiles(const job *j, const fov_dense_head *h, size_t o, size_
             score_outputs(j, h, o + i, n, key, keys, s);
             j->run->kernels->softmax_tile(s->scores, keys, n, keys, p->scale, s->top + i, s->total + i, s->factor + i);
             rescale(s->sums + i * d, d, s->factor + i, n);
-            value_rows(j, keys, s->scores, keys, NULL, n, s, s->sums + i * d, d, true);
+            value_rows(j, h->type, keys, s->scores, keys, NULL, n, s, s->sums + i * d, d, true);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -226,7 +259,7 @@ static void weights_task(void *context, size_t index, unsigned thread) {
         for (size_t i = 0; i < h.queries; i += FOV_DENSE_ROWS) {
             const size_t n = fov_least(h.queries - i, FOV_DENSE_ROWS);
             float *rows = a + i * h.keys;
-            score_rows(j, keys, h.q + i * p->ldq, NULL, n, &s, rows + key, h.keys);
+            score_rows(j, h.type, keys, h.q + i * p->ldq, NULL, n, &s, rows + key, h.keys);
             fov_dense_mask(&h, i, n, key, keys, rows + key, h.keys);
             if (key + keys == h.keys) j->run->kernels->softmax(rows, h.keys, n, h.keys, p->scale, col_max, col_energy);
         }
@@ -246,12 +279,12 @@ static void apply_task(void *context, size_t index, unsigned thread) {
     const fov_dense_head h = fov_dense_head_of(p, index / p->heads, index % p->heads);
     const scratch s = scratch_of(j, thread);
     const float *a = weights_of(j, index / p->heads, index % p->heads, &h);
-    const size_t tile = (size_t)FOV_DENSE_KEYS << p->type; /* as many words: sums over tiles are those of one long gemm */
-    if (!h.keys) value_rows(j, 0, a, 0, h.y_query, h.outputs, &s, h.y, p->ldy, false);
+    const size_t tile = (size_t)FOV_DENSE_KEYS << h.type; /* as many words: sums over tiles are those of one long gemm */
+    if (!h.keys) value_rows(j, h.type, 0, a, 0, h.y_query, h.outputs, &s, h.y, p->ldy, false);
     for (size_t key = 0; key < h.keys; key += tile) {
         const size_t keys = fov_least(h.keys - key, tile);
         pack_v(j, &h, key, keys, &s);
-        value_rows(j, keys, a + key, h.keys, h.y_query, h.outputs, &s, h.y, p->ldy, key > 0);
+        value_rows(j, h.type, keys, a + key, h.keys, h.y_query, h.outputs, &s, h.y, p->ldy, key > 0);
     }
 }
 

@@ -8,6 +8,7 @@ enum {
     FOV_DENSE_ROWS = 112,       /* query rows per block of scores: eight 14-row register tiles */
     FOV_DENSE_KEYS = 384,       /* keys per tile, FOV_GEMM_KC: sums over tiles are those of one long gemm, bit for bit */
     FOV_DENSE_CHUNK = 504,      /* query rows per task: packing a tile of K and V is shared by them */
+    FOV_DENSE_F32_KEYS = 64,    /* texts of up to this many keys are multiplied in f32 whatever the type: converting costs more */
     FOV_DENSE_SINGLE_TILE = 512 /* texts of up to this many keys go through the softmax in one piece */
 };
 
@@ -18,6 +19,7 @@ typedef struct fov_dense_head {
     const uint32_t *y_query, *q_position;
     const uint8_t *key_mask;
     bool causal;
+    fov_type type;                                 /* that of the problem, or f32 of a short text */
     size_t offset_q, offset_k, offset_v, offset_y; /* of the head in each matrix */
 } fov_dense_head;
 

@@ -16,6 +16,7 @@ fov_dense_head fov_dense_head_of(const fov_attention *p, size_t text, size_t hea
         .q_position = p->q_position ? p->q_position + q : NULL,
         .key_mask = p->key_mask ? p->key_mask + k : NULL,
         .causal = p->causal,
+        .type = p->k_offsets[text + 1] - k <= FOV_DENSE_F32_KEYS ? FOV_TYPE_F32 : p->type,
         .offset_q = fov_attention_start(p->q_strides, text, q, p->ldq, head, ks),
         .offset_k = fov_attention_start(p->k_strides, text, k, p->ldk, head, ks),
         .offset_v = fov_attention_start(p->v_strides, text, k, p->ldv, head, d),

@@ -10,21 +10,28 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/threads.h"
 
 /* Rounds of looking before a thread sleeps: about 20 us, the time between two parallel regions of a layer. */
 enum { SPIN = 600 };
 
+/* Tasks that a thread has first claim to, in a cache line of its own. */
+typedef struct share {
+    _Alignas(64) atomic_size_t next; /* first that nobody took */
+    size_t end;
+} share;
+
 typedef struct job {
     void (*task)(void *context, size_t index, unsigned thread);
     void *context;
-    size_t count;
     unsigned threads;
-    unsigned joined;     /* thread numbers given out; under the lock */
-    atomic_size_t next;  /* first index nobody took */
-    atomic_uint working; /* workers inside */
-    struct job *after;   /* in the list; under the lock */
+    unsigned joined;             /* threads that are in; under the lock */
+    bool taken[FOV_MAX_THREADS]; /* thread numbers given out; under the lock */
+    atomic_uint working;         /* workers inside */
+    struct job *after;           /* in the list; under the lock */
+    share shares[FOV_MAX_THREADS];
 } job;
 
 static struct {
@@ -51,20 +58,38 @@ static void take(void) {
     pthread_mutex_lock(&pool.lock);
 }
 
+static bool has_work(share *s) {
+    return atomic_load_explicit(&s->next, memory_order_relaxed) < s->end;
+}
+
+/* A thread's own tasks, which from call to call are on the same rows, then what is left of the others'. */
 static void work(job *j, unsigned thread) {
-    for (;;) {
-        size_t index = atomic_fetch_add(&j->next, 1);
-        if (index >= j->count) return;
-        j->task(j->context, index, thread);
+    for (unsigned i = 0; i < j->threads; i++) {
+        share *s = &j->shares[(thread + i) % j->threads];
+        while (has_work(s)) {
+            const size_t index = atomic_fetch_add(&s->next, 1);
+            if (index < s->end) j->task(j->context, index, thread);
+        }
     }
 }
 
-/* A job with room and work left, joined; under the lock. */
-static job *join(unsigned *thread) {
+static bool is_open(job *j) {
+    if (j->joined >= j->threads) return false;
+    for (unsigned i = 0; i < j->threads; i++)
+        if (has_work(&j->shares[i])) return true;
+    return false;
+}
+
+/* A job with room and work left, joined, if it may be as the thread that this worker was before; under the lock. */
+static job *join(unsigned number, unsigned *thread) {
     for (job *j = pool.jobs; j; j = j->after) {
-        if (j->joined >= j->threads || atomic_load(&j->next) >= j->count) continue;
-        *thread = j->joined++;
+        if (!is_open(j)) continue;
+        unsigned as = number < j->threads && !j->taken[number] ? number : 1;
+        while (j->taken[as]) as++;
+        j->taken[as] = true;
+        j->joined++;
         atomic_fetch_add(&j->working, 1);
+        *thread = as;
         return j;
     }
     return NULL;
@@ -78,13 +103,13 @@ static void leave(job *j) {
     pthread_mutex_unlock(&pool.lock);
 }
 
-static void *worker(void *unused) {
-    (void)unused;
+/* number: from 1 on; 0 is the caller. */
+static void *worker(void *number) {
     for (;;) {
         unsigned thread = 0;
         take();
         unsigned seen = atomic_load(&pool.posts);
-        job *j = join(&thread);
+        job *j = join((unsigned)(uintptr_t)number, &thread);
         pthread_mutex_unlock(&pool.lock);
         if (j) {
             work(j, thread);
@@ -130,7 +155,7 @@ static void hire(unsigned wanted) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; pool.workers < wanted; pool.workers++) {
         pthread_t thread;
-        if (pthread_create(&thread, NULL, worker, NULL)) break;
+        if (pthread_create(&thread, NULL, worker, (void *)(uintptr_t)(pool.workers + 1))) break;
         pthread_detach(thread);
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -171,7 +196,17 @@ void fov_parallel(unsigned threads, size_t count, void (*task)(void *context, si
         for (size_t i = 0; i < count; i++) task(context, i, 0);
         return;
     }
-    job j = {.task = task, .context = context, .count = count, .threads = threads, .joined = 1};
+    job j;
+    j.task = task;
+    j.context = context;
+    j.threads = threads;
+    j.joined = 1;
+    for (unsigned i = 0; i < threads; i++) {
+        j.taken[i] = i == 0;
+        atomic_init(&j.shares[i].next, i * count / threads);
+        j.shares[i].end = (i + 1) * count / threads;
+    }
+    atomic_init(&j.working, 0);
     post(&j);
     work(&j, 0);
     finish(&j);

@@ -5,12 +5,14 @@
 
 #include <math.h>
 
+#include "core/memory.h"
 #include "core/threads.h"
 #include "kernels/tile.h"
 
 enum {
     ROWS_LEAST = 56,          /* of a task, where the panels can be split instead: W is read again for every block of rows */
     PANELS_LEAST = 6,         /* of a task, unless threads would idle */
+    TASKS_EACH = 6,           /* of a thread: the last are for those that end first */
     WORK_PARALLEL = 64 * 1024 /* multiply-adds below which waking a thread costs more than it gives */
 };
 
@@ -49,8 +51,9 @@ static double work_of(const job *j, size_t group) {
     return work;
 }
 
-/* As few tasks as keep all threads busy to the end, rows first. A group has its share of the threads by its work; block counts are
- * multiples of it, so that equal threads end together. */
+/* Rows first: block counts are multiples of the threads, so that equal ones end together. Where a thread has few blocks, their
+ * panels are cut too, for threads that another program slows: X stays packed from one task to the next. A group has its share of
+ * the threads by its work. */
 static cut cut_of(const job *j, size_t group) {
     const fov_gemm *g = &j->gemms[group * j->members];
     const size_t panels = panels_of(j, group);
@@ -63,7 +66,10 @@ static cut cut_of(const job *j, size_t group) {
     size_t rows = (g->n + most - 1) / most;
     if (threads <= 1) return (cut){rows, 1};
     const size_t even = (rows + threads - 1) / threads * threads;
-    if (g->n / even >= ROWS_LEAST) return (cut){even, 1};
+    if (g->n / even >= ROWS_LEAST) {
+        const size_t tasks = TASKS_EACH * threads / even, parts = fov_least(tasks, panels / PANELS_LEAST);
+        return (cut){even, parts ? parts : 1};
+    }
     const size_t split = g->n / ROWS_LEAST;
     if (split > rows) rows = split < threads ? split : threads;
     size_t columns = (threads + rows - 1) / rows;

@@ -89,6 +89,22 @@ typedef struct fov_score_i8 {
 
 enum { FOV_I8_MOST = 512 };
 
+/* Exact attention of a head over few keys, Y = softmax(scale Q K^T) V in f32, all in registers and L1: the bits that the gemms and
+ * softmax below give, importance too. */
+typedef struct fov_short_head {
+    size_t queries, keys;        /* keys <= FOV_SHORT_KEYS */
+    size_t key_size, value_size; /* key_size <= FOV_GEMM_KC */
+    const float *q, *k, *v;
+    size_t ldq, ldk, ldv;
+    float *y; /* [queries, value_size]; may be q */
+    size_t ldy;
+    float scale;
+    float *col_max, *col_energy; /* [keys] or NULL, as of softmax */
+    float *scratch;              /* (key_size + keys) * FOV_PANEL floats, 64-byte aligned */
+} fov_short_head;
+
+enum { FOV_SHORT_KEYS = 128 };
+
 enum { FOV_GRAM_ROWS = 8, FOV_GRAM_PANEL = 16 };
 
 typedef struct fov_kernels {
@@ -133,6 +149,9 @@ typedef struct fov_kernels {
      * factor[i] = exp(top[i] - t); sum[i] = sum[i] factor[i] + sum_j s[i, j]; top[i] = t. Before the first tile top = -FLT_MAX,
      * sum = 0. -INFINITY counts as above. */
     void (*softmax_tile)(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
+
+    /* NULL where a tier has none: then the gemms and softmax do it. */
+    void (*short_head)(const fov_short_head *h);
 
     /* y[i] = (x[i] - mean) / sqrt(var + eps) * gamma + beta, biased variance, two passes; y may be x. */
     void (*layernorm)(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps, float *y,

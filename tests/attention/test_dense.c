@@ -1,5 +1,6 @@
 /* test_dense.c: dense attention in f32 and bf16 against a double reference on ragged, strided, sliced problems, on every tier; and
  * what the encoder relies on bit for bit. */
+#include "attention/dense.h"
 #include "support/attention_problem.h"
 #include "support/bf16.h"
 
@@ -7,10 +8,11 @@ enum { MAX_LENGTH = 512, MODES = 8 };
 enum { ALL_ROWS, IN_PLACE, SOME_QUERIES, LISTED_OUTPUTS, BF16 }; /* modes; from BF16 on the same in bf16 */
 
 static void make(attention_problem *t, uint64_t seed, int mode) {
-    static const size_t sizes[] = {1, 7, 32, 33, 64}, lengths[] = {1, 2, 57, 113, 384, 385, 511, 512};
+    static const size_t sizes[] = {1, 7, 32, 33, 64, 100};
+    static const size_t lengths[] = {1, 2, 16, 57, 64, 65, 113, 128, 384, 385, 511, 512};
     test_rng rng = rng_of(seed);
     const size_t texts = test_between(&rng, 1, PROBLEM_TEXTS), heads = test_between(&rng, 1, 4);
-    attention_problem_begin(t, &fov_attention_dense, "dense", heads, sizes[test_between(&rng, 0, 4)]);
+    attention_problem_begin(t, &fov_attention_dense, "dense", heads, sizes[test_between(&rng, 0, 5)]);
     t->p.type = mode >= BF16 ? FOV_TYPE_BF16 : FOV_TYPE_F32;
     mode %= BF16;
     t->k_offsets[0] = test_between(&rng, 0, 9);
@@ -18,7 +20,7 @@ static void make(attention_problem *t, uint64_t seed, int mode) {
     t->y_offsets[0] = mode == LISTED_OUTPUTS ? test_between(&rng, 0, 9) : t->q_offsets[0];
     while (t->p.texts < texts) {
         const bool edge = test_between(&rng, 0, 2) == 0; /* the two ways give the same bits up to MAX_LENGTH keys */
-        const size_t keys = edge ? lengths[test_between(&rng, 0, 7)] : test_between(&rng, 1, 150);
+        const size_t keys = edge ? lengths[test_between(&rng, 0, 11)] : test_between(&rng, 1, 150);
         const size_t queries = mode == SOME_QUERIES ? test_between(&rng, 1, keys) : keys;
         attention_problem_add(t, keys, queries, mode == LISTED_OUTPUTS ? test_between(&rng, 0, 70) : queries);
     }
@@ -28,9 +30,14 @@ static void make(attention_problem *t, uint64_t seed, int mode) {
 
 /* ---- the reference ---- */
 
+/* Short texts are multiplied in f32. */
+static bool rounds(const fov_attention *p, size_t keys) {
+    return p->type == FOV_TYPE_BF16 && keys > FOV_DENSE_F32_KEYS;
+}
+
 /* A value as it is multiplied. */
-static double value_of(const fov_attention *p, float x) {
-    return p->type == FOV_TYPE_BF16 ? bf16_of(x) : (double)x;
+static double value_of(const fov_attention *p, size_t keys, float x) {
+    return rounds(p, keys) ? bf16_of(x) : (double)x;
 }
 
 /* Weights of query i of a text and head, in double; *slack: how far an f32 computation may be off, relative to a weight: the
@@ -44,7 +51,7 @@ static void reference_weights(const attention_problem *t, size_t text, size_t he
         const float *k = t->k + (t->k_offsets[text] + j) * p->ldk + head * d;
         double dot = 0, size = 0;
         for (size_t c = 0; c < d; c++) {
-            const double product = value_of(p, q[c]) * value_of(p, k[c]);
+            const double product = value_of(p, keys, q[c]) * value_of(p, keys, k[c]);
             dot += product;
             size += fabs(product);
         }
@@ -62,18 +69,18 @@ static void reference_weights(const attention_problem *t, size_t text, size_t he
  */
 static void check_outputs(const attention_problem *t, float *const *ys, size_t tiers) {
     const fov_attention *p = &t->p;
-    const double rounding = p->type == FOV_TYPE_BF16 ? bf16_unit * 1.01 : 0;
     size_t d = p->head_size;
     for (size_t b = 0; b < p->texts; b++)
         for (size_t h = 0; h < p->heads; h++)
             for (size_t o = t->y_offsets[b]; o < t->y_offsets[b + 1]; o++) {
                 double a[MAX_LENGTH], slack;
                 size_t keys = problem_keys(t, b);
+                const double rounding = rounds(p, keys) ? bf16_unit * 1.01 : 0;
                 reference_weights(t, b, h, p->y_query ? p->y_query[o] : o - t->y_offsets[b], a, &slack);
                 for (size_t c = 0; c < d; c++) {
                     double y = 0, size = 0;
                     for (size_t j = 0; j < keys; j++) {
-                        double v = value_of(p, t->v[(t->k_offsets[b] + j) * p->ldv + h * d + c]);
+                        double v = value_of(p, keys, t->v[(t->k_offsets[b] + j) * p->ldv + h * d + c]);
                         y += a[j] * v;
                         size += a[j] * fabs(v);
                     }

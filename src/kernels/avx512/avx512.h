@@ -46,6 +46,50 @@ static inline size_t fov_put_numbers(__mmask16 mask, size_t first, uint32_t *ind
     return (size_t)__builtin_popcount(mask);
 }
 
+/* r[i] = row i of a 16 x 16 block -> r[i] = column i. */
+static inline void fov_transpose16(__m512 r[16]) {
+    __m512 t[16];
+    FOV_UNROLL
+    for (size_t i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    FOV_UNROLL
+    for (size_t i = 0; i < 16; i += 4) {
+        const __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
+        const __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    FOV_UNROLL
+    for (size_t i = 0; i < 4; i++) { /* r[4 q + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 q .. 4 q + 3 */
+        t[i] = _mm512_shuffle_f32x4(r[i], r[4 + i], 0x88);
+        t[4 + i] = _mm512_shuffle_f32x4(r[i], r[4 + i], 0xdd);
+        t[8 + i] = _mm512_shuffle_f32x4(r[8 + i], r[12 + i], 0x88);
+        t[12 + i] = _mm512_shuffle_f32x4(r[8 + i], r[12 + i], 0xdd);
+    }
+    FOV_UNROLL
+    for (size_t i = 0; i < 4; i++) {
+        r[i] = _mm512_shuffle_f32x4(t[i], t[8 + i], 0x88);
+        r[8 + i] = _mm512_shuffle_f32x4(t[i], t[8 + i], 0xdd);
+        r[4 + i] = _mm512_shuffle_f32x4(t[4 + i], t[12 + i], 0x88);
+        r[12 + i] = _mm512_shuffle_f32x4(t[4 + i], t[12 + i], 0xdd);
+    }
+}
+
+/* The larger, or a NaN of either: max gives its second operand when one is NaN, so an old one stays, and a new one is put in. */
+static inline __m512 fov_max_nan16(__m512 v, __m512 old) {
+    return _mm512_mask_mov_ps(_mm512_max_ps(v, old), _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), v);
+}
+
+/* a / b from 1 / b: one step of Newton takes the rounding of the inverse out, at a third of a division's cost. */
+static inline __m512 fov_quotient16(__m512 a, __m512 b, __m512 inverse) {
+    const __m512 q = _mm512_mul_ps(a, inverse);
+    return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, b, a), inverse, q);
+}
+
 /* e^x. x = n ln 2 + r, |r| <= ln 2 / 2; e^r = 1 + r + r^2 q(r), q minimax of degree 4 (3e-9 of e^r). min and max keep a NaN that
  * is their second operand; beyond the clamps the result is 0 or infinity anyway. */
 static inline __m512 fov_exp16(__m512 x) {
@@ -125,6 +169,7 @@ void fov_softmax_avx512(float *s, size_t ld, size_t n, size_t cols, float scale,
 void fov_softmax_tile_avx512(float *s, size_t ld, size_t n, size_t cols, float scale, float *top, float *sum, float *factor);
 void fov_layernorm_avx512(const float *x, size_t ldx, size_t n, size_t c, const float *gamma, const float *beta, float eps,
                           float *y, size_t ldy);
+void fov_short_head_avx512(const fov_short_head *h);
 void fov_gelu_avx512(float *x, size_t count);
 void fov_exp_avx512(float *x, size_t count);
 void fov_from_f16_avx512(const uint16_t *x, float *y, size_t count);
@@ -138,7 +183,7 @@ float fov_int8_loop_vnni(uint64_t iterations, uint64_t *flops_per_iteration);
     .pack_t = fov_pack_t_avx512, .pack_n = fov_pack_n_avx512, .pack_n_bf16 = fov_pack_n_bf16_avx512,                               \
     .sampled = fov_sampled_avx512, .gather = fov_gather_avx512, .dots = fov_dots_avx512, .keep_largest = fov_keep_largest_avx512,  \
     .above = fov_above_avx512, .gram = fov_gram_avx512, .softmax = fov_softmax_avx512, .softmax_tile = fov_softmax_tile_avx512,    \
-    .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512, .from_f16 = fov_from_f16_avx512,            \
-    .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
+    .short_head = fov_short_head_avx512, .layernorm = fov_layernorm_avx512, .gelu = fov_gelu_avx512, .exp = fov_exp_avx512,        \
+    .from_f16 = fov_from_f16_avx512, .from_bf16 = fov_from_bf16_avx512, .to_bf16 = fov_to_bf16_avx512
 
 #endif

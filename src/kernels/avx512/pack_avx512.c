@@ -1,39 +1,6 @@
 /* pack_avx512.c: packing of gemm operands. Transposes run at inference too: K of every attention head is packed as a weight. */
 #include "kernels/avx512/avx512.h"
 
-/* r[i] = row i of a 16 x 16 block -> r[i] = column i. */
-static inline void transpose(__m512 r[16]) {
-    __m512 t[16];
-    FOV_UNROLL
-    for (size_t i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-    FOV_UNROLL
-    for (size_t i = 0; i < 16; i += 4) {
-        const __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
-        const __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
-        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
-        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
-        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
-        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
-    }
-    FOV_UNROLL
-    for (size_t i = 0; i < 4; i++) { /* r[4 q + i]: columns i, 4 + i, 8 + i, 12 + i of rows 4 q .. 4 q + 3 */
-        t[i] = _mm512_shuffle_f32x4(r[i], r[4 + i], 0x88);
-        t[4 + i] = _mm512_shuffle_f32x4(r[i], r[4 + i], 0xdd);
-        t[8 + i] = _mm512_shuffle_f32x4(r[8 + i], r[12 + i], 0x88);
-        t[12 + i] = _mm512_shuffle_f32x4(r[8 + i], r[12 + i], 0xdd);
-    }
-    FOV_UNROLL
-    for (size_t i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_f32x4(t[i], t[8 + i], 0x88);
-        r[8 + i] = _mm512_shuffle_f32x4(t[i], t[8 + i], 0xdd);
-        r[4 + i] = _mm512_shuffle_f32x4(t[4 + i], t[12 + i], 0x88);
-        r[12 + i] = _mm512_shuffle_f32x4(t[4 + i], t[12 + i], 0xdd);
-    }
-}
-
 /* Rows w[0 .. rows) into 16 columns of a panel; missing rows are zeros. */
 static void pack_16(const float *w, size_t ldw, size_t rows, size_t k, float *packed) {
     for (size_t k0 = 0; k0 < k; k0 += 16) {
@@ -42,7 +9,7 @@ static void pack_16(const float *w, size_t ldw, size_t rows, size_t k, float *pa
         __m512 r[16];
         FOV_UNROLL
         for (size_t i = 0; i < 16; i++) r[i] = i < rows ? _mm512_maskz_loadu_ps(mask, w + i * ldw + k0) : _mm512_setzero_ps();
-        transpose(r);
+        fov_transpose16(r);
         float *to = packed + k0 * FOV_PANEL;
         if (depth == 16) {
             FOV_UNROLL

@@ -7,12 +7,6 @@
 
 enum { HELD = 4 }; /* vectors of a row in registers */
 
-/* a / b from 1 / b: one step of Newton takes the rounding of the inverse out, at a third of a division's cost. */
-static inline __m512 quotient(__m512 a, __m512 b, __m512 inverse) {
-    const __m512 q = _mm512_mul_ps(a, inverse);
-    return _mm512_fmadd_ps(_mm512_fnmadd_ps(q, b, a), inverse, q);
-}
-
 /* max(top, max_j scale s[j]) */
 static inline float row_top(const float *s, size_t cols, float scale, float top) {
     const __m512 factor = _mm512_set1_ps(scale);
@@ -44,7 +38,7 @@ static void softmax_row(float *s, size_t cols, float scale) {
     const float sum = row_exp(s, cols, scale, row_top(s, cols, scale, -FLT_MAX));
     const __m512 total = _mm512_set1_ps(sum), inverse = _mm512_set1_ps(sum == 0 ? 0 : 1 / sum);
     for (size_t j = 0; j < cols; j += 16) {
-        fov_store16(s + j, cols - j, quotient(fov_load16(s + j, cols - j), total, inverse));
+        fov_store16(s + j, cols - j, fov_quotient16(fov_load16(s + j, cols - j), total, inverse));
     }
 }
 
@@ -68,7 +62,7 @@ __attribute__((always_inline)) static inline void softmax_held(float *s, size_t 
     const float sum = _mm512_reduce_add_ps(sums);
     const __m512 total = _mm512_set1_ps(sum), inverse = _mm512_set1_ps(sum == 0 ? 0 : 1 / sum);
     FOV_UNROLL
-    for (size_t j = 0; j < vectors; j++) fov_store16(s + 16 * j, cols - 16 * j, quotient(v[j], total, inverse));
+    for (size_t j = 0; j < vectors; j++) fov_store16(s + 16 * j, cols - 16 * j, fov_quotient16(v[j], total, inverse));
 }
 
 #define SOFTMAX_HELD(vectors)                                                                                                      \
@@ -92,12 +86,8 @@ void fov_softmax_tile_avx512(float *s, size_t ld, size_t n, size_t cols, float s
 }
 
 static void column_max(const float *s, size_t cols, float *col_max) {
-    for (size_t j = 0; j < cols; j += 16) {
-        const __m512 v = fov_load16(s + j, cols - j), old = fov_load16(col_max + j, cols - j);
-        const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-        /* max gives its second operand when either is NaN: an old NaN stays, a new one is put in */
-        fov_store16(col_max + j, cols - j, _mm512_mask_mov_ps(_mm512_max_ps(v, old), nan, v));
-    }
+    for (size_t j = 0; j < cols; j += 16)
+        fov_store16(col_max + j, cols - j, fov_max_nan16(fov_load16(s + j, cols - j), fov_load16(col_max + j, cols - j)));
 }
 
 static void column_energy(const float *s, size_t cols, float *col_energy) {
