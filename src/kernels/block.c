@@ -101,6 +101,8 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const fl
     if (b->in_place) tile.columns = g->x_columns + k0;
     tile.b_step = b->words * FOV_PANEL;
     tile.sum_step = b->rows * FOV_PANEL;
+    /* From here to what follows: the next words of these panels, or as many panels behind them. */
+    const size_t next = tile.last ? (p1 - p0) * tile.b_step - k0 * FOV_PANEL : k * FOV_PANEL;
     const bool whole = tile.first && tile.last; /* then the sums are done with before the next tile's: one place, in L1 */
     for (size_t t = 0; t < b->tiles; t++) {
         const size_t begin = b->ops->full ? t * b->ops->mr : t * b->rows / b->tiles;
@@ -110,11 +112,14 @@ static void run_panels(const block *b, size_t p0, size_t p1, size_t k0, const fl
         tile.quant = b->quant + begin;
         tile.row = b->row + begin;
         tile.cold = t == 0;
+        const bool asks = t + 2 >= b->tiles; /* the last two, for half each; W comes from memory where rows are few */
+        tile.lines = b->tiles > 1 ? 1 : 2;
         const size_t wide = b->ops->wide && !b->in_place ? fov_tile_panels(b->ops->mr, tile.rows) : 1;
         for (size_t p = p0; p < p1; p += tile.panels) {
             tile.panels = p1 - p >= wide ? wide : 1;
             tile.panel = p;
             tile.b = g->w + (p * b->words + k0) * FOV_PANEL;
+            tile.ask = asks ? tile.b + next + (t && t + 1 == b->tiles ? k * FOV_PANEL / 2 : 0) : NULL;
             tile.sum = whole ? sums : sums + ((p - p0) * b->rows + begin) * FOV_PANEL;
             tile.before = b->before->rows ? b->before : NULL;
             if (b->in_place)

@@ -50,6 +50,8 @@ typedef struct fov_tile {
     size_t panels;                 /* side by side: 1, or what fov_tile_panels says */
     size_t b_step, sum_step;       /* floats from one of them to the next */
     bool cold;                     /* the first rows of the block to meet these words of W */
+    const float *ask;              /* W that the block meets next, for a tile to ask for while it runs; or NULL */
+    size_t lines;                  /* of it per word of K: 1 or 2 */
     const struct fov_tile *before; /* where the tier has `finish`: the tile whose epilogue is still to do, or NULL */
 } fov_tile;
 
