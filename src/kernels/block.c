@@ -16,8 +16,13 @@ size_t fov_gemm_scratch(void) {
     return (size_t)FOV_TILE_PACKED * FOV_TILE_STRIDE + (size_t)FOV_TILE_SUMS * FOV_PANEL + quants;
 }
 
-static const float *x_row(const fov_gemm *g, size_t row) {
-    return g->x + (g->x_rows ? g->x_rows[row] : row) * g->ldx;
+static size_t value_size(const fov_gemm *g) {
+    return g->x_bf16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+/* From column `first` on. */
+static const void *x_at(const fov_gemm *g, size_t row, size_t first) {
+    return (const char *)g->x + ((g->x_rows ? g->x_rows[row] : row) * g->ldx + first) * value_size(g);
 }
 
 typedef struct block {
@@ -31,13 +36,13 @@ typedef struct block {
     fov_tile *before; /* whose epilogue is still to do; rows = 0: none */
 } block;
 
-static void prefetch_row(const float *x, size_t k) {
-    for (size_t j = 0; j < k; j += 16) __builtin_prefetch(x + j);
+static void prefetch_bytes(const char *x, size_t count) {
+    for (size_t i = 0; i < count; i += 64) __builtin_prefetch(x + i);
 }
 
 /* Values x_columns[first ..] of a row, which are scattered over all of it. */
 static const float *gather_values(const fov_gemm *g, size_t row, size_t first, size_t count, float *buffer) {
-    const float *x = x_row(g, row);
+    const float *x = x_at(g, row, 0);
     const uint32_t *columns = g->x_columns + first;
     for (size_t j = 0; j < count; j++) buffer[j] = x[columns[j]];
     return buffer;
@@ -52,7 +57,12 @@ static void pack_row(const block *b, size_t i, size_t k0, size_t k, float *a) {
         gather_values(g, b->row + i, first, values, to);
         return;
     }
-    const float *x = g->x_columns ? gather_values(g, b->row + i, first, values, gathered) : x_row(g, b->row + i) + first;
+    if (g->x_bf16) {
+        memcpy(to, x_at(g, b->row + i, first), values * sizeof(uint16_t));
+        if (values % 2) ((uint16_t *)(void *)to)[values] = 0;
+        return;
+    }
+    const float *x = g->x_columns ? gather_values(g, b->row + i, first, values, gathered) : x_at(g, b->row + i, first);
     if (b->ops->pack)
         b->ops->pack(x, values, &b->quant[i], to);
     else
@@ -64,10 +74,8 @@ static void pack_row(const block *b, size_t i, size_t k0, size_t k, float *a) {
 static void prefetch_ahead(const block *b, size_t i, size_t first, size_t values) {
     const fov_gemm *g = b->gemm;
     if (i + ROWS_AHEAD >= b->rows) return;
-    if (g->x_columns)
-        prefetch_row(x_row(g, b->row + i + ROWS_AHEAD), g->ldx);
-    else
-        prefetch_row(x_row(g, b->row + i + ROWS_AHEAD) + first, values);
+    if (g->x_columns) first = 0, values = g->ldx;
+    prefetch_bytes(x_at(g, b->row + i + ROWS_AHEAD, first), values * value_size(g));
 }
 
 /* Words [k0, k0 + k) of the block's rows. */
@@ -80,7 +88,7 @@ static void pack_rows(const block *b, size_t k0, size_t k, float *a) {
 }
 
 static void measure_row(const block *b, size_t i) {
-    if (b->ops->measure) b->ops->measure(x_row(b->gemm, b->row + i), b->gemm->k, &b->quant[i]);
+    if (b->ops->measure) b->ops->measure(x_at(b->gemm, b->row + i, 0), b->gemm->k, &b->quant[i]);
 }
 
 /* All of K, the blocks of K `step` apart: a row is measured and packed while it is in L1. */

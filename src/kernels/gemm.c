@@ -33,7 +33,7 @@ typedef struct job {
 
 static bool same_x(const fov_gemm *a, const fov_gemm *b) {
     return a->x == b->x && a->ldx == b->ldx && a->x_rows == b->x_rows && a->x_columns == b->x_columns && a->n == b->n &&
-           a->k == b->k && a->type == b->type;
+           a->k == b->k && a->type == b->type && a->x_bf16 == b->x_bf16;
 }
 
 static size_t panels_of(const job *j, size_t group) {

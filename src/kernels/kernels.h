@@ -56,6 +56,9 @@ typedef struct fov_gemm {
     float *y; /* must not overlap x */
     size_t ldy;
     const uint32_t *y_rows; /* [n] or NULL: row i */
+    /* Of gemms in bf16: X holds uint16_t, ldx of them a row, already rounded, and no x_columns; Y is rounded to bf16 and holds
+     * uint16_t, where the tier's tiles say stores_bf16, without residual. The product of such a Y has the bits of one of f32. */
+    bool x_bf16, y_bf16;
 } fov_gemm;
 
 /* The sampled value projection of one text and head (MCA eq. 5, shared draws), e = head size:

@@ -66,6 +66,7 @@ typedef struct fov_tiles {
     size_t mr;                         /* rows of a register tile at most */
     size_t rows;                       /* packed at a time, a multiple of mr, at most FOV_TILE_PACKED */
     bool full;                         /* tiles of mr rows and a rest; else of equal rows */
+    bool stores_bf16;                  /* y_bf16 of a gemm is understood */
     bool wide;                         /* the tile takes several panels where it has few rows */
     void (*begin)(void), (*end)(void); /* around the tiles of a block; or NULL */
     void (*tile)(const fov_tile *tile);

@@ -98,6 +98,50 @@ static void test_bf16(void **state) {
     }
 }
 
+/* Y in bf16 is Y rounded, at rows of its own too; and the product of such an X has the bits of that of f32. */
+static void test_stored_bf16(void **state) {
+    (void)state;
+    const fov_kernels *k;
+    FOR_TIERS(k) for (size_t s = 0; k->tiles[FOV_TYPE_BF16]->stores_bf16 && s < SHAPES; s++) {
+        const size_t n = shapes[s][0], m = shapes[s][1];
+        problem up = make(k, FOV_TYPE_BF16, n, m, shapes[s][2], NULL, NULL);
+        guarded half = guarded_make((n * m + 1) / 2, 3);
+        uint16_t *rounded_y = calloc(n * m, sizeof *rounded_y);
+        uint32_t *reversed = calloc(n, sizeof *reversed);
+        assert_true(rounded_y && reversed);
+        for (size_t i = 0; i < n; i++) reversed[i] = (uint32_t)(n - 1 - i);
+        up.g.residual = NULL;
+        up.g.act = s % 2 ? FOV_ACT_GELU : FOV_ACT_NONE;
+        up.g.y_rows = s % 3 ? NULL : reversed;
+        fov_gemm_run(k, &up.g, 1, up.scratch.data);
+        k->to_bf16(up.y.data, rounded_y, n * m);
+        fov_gemm stored = up.g;
+        stored.y = half.data;
+        stored.y_bf16 = true;
+        fov_gemm_run(k, &stored, THREADS, up.scratch.data);
+        assert_memory_equal(half.data, rounded_y, n * m * sizeof *rounded_y);
+        problem down = make(k, FOV_TYPE_BF16, n, 70, m, up.y.data, NULL);
+        down.g.x_rows = s % 4 ? NULL : reversed;
+        fov_gemm_run(k, &down.g, 1, down.scratch.data);
+        guarded y = guarded_make(n * 70, 0);
+        memcpy(y.data, down.y.data, n * 70 * sizeof(float));
+        down.g.x = half.data;
+        down.g.x_bf16 = true;
+        memset(down.scratch.data, 0xff, THREADS * fov_gemm_scratch() * sizeof(float)); /* NaN in every word that is not written */
+        fov_gemm_run(k, &down.g, s % 2 ? 1 : THREADS, down.scratch.data);
+        assert_true(same_bits(y.data, down.y.data, n * 70));
+        free(rounded_y);
+        free(reversed);
+        guarded *const all[] = {&half, &y};
+        for (size_t i = 0; i < 2; i++) {
+            guarded_check(all[i]);
+            guarded_free(all[i]);
+        }
+        release(&up);
+        release(&down);
+    }
+}
+
 /* GELU of the bias alone: a few roundings of the argument, as in f32; from avx512 up the 8e-6 of a polynomial (avx512.h) besides,
  * and near 0 its 2^-11 of the value. */
 static void test_gelu(void **state) {
@@ -381,17 +425,10 @@ int main(void) {
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bf16),
-        cmocka_unit_test(test_gelu),
-        cmocka_unit_test(test_to_bf16),
-        cmocka_unit_test(test_int8_whole),
-        cmocka_unit_test(test_int8_wide),
-        cmocka_unit_test(test_int8_outliers),
-        cmocka_unit_test(test_int8_real),
-        cmocka_unit_test(test_rows_alone),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_packed_at),
-        cmocka_unit_test(test_not_finite_weight),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_stored_bf16), cmocka_unit_test(test_gelu),
+        cmocka_unit_test(test_to_bf16),       cmocka_unit_test(test_int8_whole),  cmocka_unit_test(test_int8_wide),
+        cmocka_unit_test(test_int8_outliers), cmocka_unit_test(test_int8_real),   cmocka_unit_test(test_rows_alone),
+        cmocka_unit_test(test_not_finite),    cmocka_unit_test(test_packed_at),   cmocka_unit_test(test_not_finite_weight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

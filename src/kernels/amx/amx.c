@@ -148,6 +148,10 @@ static void tile_int8(const fov_tile *t) {
     run_tile(FOV_FINISH_INT8_VNNI, t);
 }
 
+static void finish_bf16(const fov_tile *t) {
+    fov_finish(FOV_FINISH_BF16, t);
+}
+
 static void begin(void) {
     configure(ROWS);
 }
@@ -162,7 +166,8 @@ static const fov_tiles tiles_bf16 = {.mr = ROWS,
                                      .begin = begin,
                                      .end = end,
                                      .tile = tile_bf16,
-                                     .finish = fov_finish_bf16_avx512,
+                                     .stores_bf16 = true,
+                                     .finish = finish_bf16,
                                      .pack = fov_pack_bf16_native};
 static const fov_tiles tiles_int8 = {.mr = ROWS,
                                      .rows = BLOCK / 2,

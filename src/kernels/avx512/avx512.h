@@ -37,6 +37,32 @@ static inline void fov_store16(float *p, size_t count, __m512 v) {
         _mm512_mask_storeu_ps(p, fov_mask16(count), v);
 }
 
+/* To nearest, ties to even; a NaN keeps its upper half, made quiet. In the lower halves of 16 words, the upper are 0. */
+static inline __m512i fov_round_bf16(__m512 x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __m512i y = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    return _mm512_mask_or_epi32(y, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
+}
+
+static inline __m256i fov_to_bf16(__m512 x) {
+    return _mm512_cvtepi32_epi16(fov_round_bf16(x));
+}
+
+/* The first `count` lanes in bf16. The processor's own conversion takes subnormals for 0, as its products do. */
+static inline void fov_store16_bf16(uint16_t *p, size_t count, __m512 v) {
+#if defined(__AVX512BF16__)
+    const __m256i y = (__m256i)_mm512_cvtneps_pbh(v);
+#else
+    const __m256i y = fov_to_bf16(v);
+#endif
+    if (count >= 16)
+        _mm256_storeu_si256((__m256i *)(void *)p, y);
+    else
+        _mm256_mask_storeu_epi16(p, fov_mask16(count), y);
+}
+
 /* first + l for the lanes l of the mask, side by side, into index, which has room for 16; how many. Compressed in the register and
  * stored whole: a compressing store is microcode on Zen 4. */
 static inline size_t fov_put_numbers(__mmask16 mask, size_t first, uint32_t *index) {

@@ -1,10 +1,14 @@
 /* bf16.c: the tier avx512bf16: avx512vnni with vdpbf16ps (Intel from 2020, AMD from Zen 4). */
 #include <string.h>
 
-#include "kernels/avx512/tile_avx512.h"
+#include "kernels/avx512/finish_avx512.h"
 #include "kernels/tiers.h"
 
-FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_bf16_avx512, .pack = fov_pack_bf16_native)
+static void finish(const fov_tile *t) {
+    fov_finish(FOV_FINISH_BF16, t);
+}
+
+FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, finish, .pack = fov_pack_bf16_native, .stores_bf16 = true)
 
 static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };

@@ -61,7 +61,7 @@ __attribute__((always_inline)) static inline void fov_add_wide(const fov_finish_
  * before. */
 __attribute__((always_inline)) static inline void fov_finish_rows(const fov_finish_kind kind, const fov_tile *t, size_t begin,
                                                                   size_t end) {
-    const bool int8 = kind == FOV_FINISH_INT8 || kind == FOV_FINISH_INT8_VNNI;
+    const bool int8 = kind == FOV_FINISH_INT8 || kind == FOV_FINISH_INT8_VNNI, bf16 = kind == FOV_FINISH_BF16;
     const fov_gemm *g = t->gemm;
     const size_t j = t->panel * FOV_PANEL, columns = g->m - j;
     const __mmask16 low = fov_mask16(columns), high = fov_mask16_from(columns, 16);
@@ -81,7 +81,6 @@ __attribute__((always_inline)) static inline void fov_finish_rows(const fov_fini
     for (size_t i = begin; i < end; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
         const float *sum = t->sum + i * FOV_PANEL;
-        float *y = g->y + to * g->ldy + j;
         __m512 v0 = _mm512_load_ps(sum), v1 = _mm512_load_ps(sum + 16);
         if (int8) {
             const __m512i zero = _mm512_set1_epi32(t->quant[i].zero);
@@ -99,6 +98,13 @@ __attribute__((always_inline)) static inline void fov_finish_rows(const fov_fini
             v0 = _mm512_add_ps(v0, _mm512_maskz_loadu_ps(low, residual));
             v1 = _mm512_add_ps(v1, _mm512_maskz_loadu_ps(high, residual + 16));
         }
+        if (bf16 && g->y_bf16) {
+            uint16_t *y = fov_y_at(g, to, j);
+            fov_store16_bf16(y, columns, v0);
+            if (high) fov_store16_bf16(y + 16, columns - 16, v1);
+            continue;
+        }
+        float *y = fov_y_at(g, to, j);
         fov_store16(y, columns, v0);
         if (high) fov_store16(y + 16, columns - 16, v1);
     }

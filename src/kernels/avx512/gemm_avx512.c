@@ -8,7 +8,7 @@ void fov_finish_f32_avx512(const fov_tile *t) {
     fov_finish(FOV_FINISH_F32, t);
 }
 
-void fov_finish_bf16_avx512(const fov_tile *t) {
+static void finish_bf16(const fov_tile *t) {
     fov_finish(FOV_FINISH_BF16, t);
 }
 
@@ -16,23 +16,10 @@ void fov_finish_int8_avx512(const fov_tile *t) {
     fov_finish(FOV_FINISH_INT8, t);
 }
 
-/* To nearest, ties to even; a NaN keeps its upper half, made quiet. In the lower halves of 16 words, the upper are 0. */
-static inline __m512i round_bf16(__m512 x) {
-    const __m512i bits = _mm512_castps_si512(x);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    const __m512i y = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
-    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    return _mm512_mask_or_epi32(y, nan, _mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
-}
-
-static inline __m256i to_bf16(__m512 x) {
-    return _mm512_cvtepi32_epi16(round_bf16(x));
-}
-
 void fov_to_bf16_avx512(const float *x, uint16_t *y, size_t count) {
     for (size_t i = 0; i < count; i += 16) {
         const __mmask16 mask = fov_mask16(count - i);
-        _mm256_mask_storeu_epi16(y + i, mask, to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
+        _mm256_mask_storeu_epi16(y + i, mask, fov_to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
     }
 }
 
@@ -40,16 +27,16 @@ void fov_pack_bf16_avx512(const float *x, size_t k, const fov_quant *quant, floa
     (void)quant;
     char *to = (char *)words;
     size_t i = 0;
-    for (; i + 16 <= k; i += 16) _mm256_storeu_si256((__m256i *)(void *)(to + 2 * i), to_bf16(_mm512_loadu_ps(x + i)));
+    for (; i + 16 <= k; i += 16) _mm256_storeu_si256((__m256i *)(void *)(to + 2 * i), fov_to_bf16(_mm512_loadu_ps(x + i)));
     if (i == k) return;
     const __mmask16 mask = fov_mask16(k - i);
-    _mm256_mask_storeu_epi16(to + 2 * i, fov_mask16((k - i + 1) / 2 * 2), to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
+    _mm256_mask_storeu_epi16(to + 2 * i, fov_mask16((k - i + 1) / 2 * 2), fov_to_bf16(_mm512_maskz_loadu_ps(mask, x + i)));
 }
 
 /* 16 columns of two rows, those of the mask. */
 static inline __m512i pair_bf16(const float *lower, const float *upper, __mmask16 mask) {
-    const __m512i a = round_bf16(_mm512_maskz_loadu_ps(mask, lower));
-    return upper ? _mm512_or_si512(a, _mm512_slli_epi32(round_bf16(_mm512_maskz_loadu_ps(mask, upper)), 16)) : a;
+    const __m512i a = fov_round_bf16(_mm512_maskz_loadu_ps(mask, lower));
+    return upper ? _mm512_or_si512(a, _mm512_slli_epi32(fov_round_bf16(_mm512_maskz_loadu_ps(mask, upper)), 16)) : a;
 }
 
 void fov_pack_n_bf16_avx512(const float *w, size_t ldw, size_t k, size_t m, float *packed) {
@@ -166,6 +153,6 @@ static void f32_columns(const fov_tile *t) {
 }
 
 FOV_TILES_14(f32_avx512, FOV_MULTIPLY_F32, fov_finish_f32_avx512, .columns = f32_columns)
-FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, fov_finish_bf16_avx512, .pack = fov_pack_bf16_avx512)
+FOV_TILES_12(bf16_avx512, FOV_MULTIPLY_BF16, finish_bf16, .pack = fov_pack_bf16_avx512, .stores_bf16 = true)
 FOV_TILES_12(int8_avx512, FOV_MULTIPLY_INT8_SPLIT, fov_finish_int8_avx512, .measure = fov_measure_int8_avx512,
              .pack = fov_pack_int8_avx512)

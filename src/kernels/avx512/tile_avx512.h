@@ -13,15 +13,21 @@ static inline __m512i fov_word16(const float *a) {
     return _mm512_set1_epi32(word);
 }
 
+/* Value (row, column) of Y, of 4 bytes or 2. */
+static inline void *fov_y_at(const fov_gemm *g, size_t row, size_t column) {
+    const size_t size = g->y_bf16 ? sizeof(uint16_t) : sizeof(float);
+    return (char *)(void *)g->y + (row * g->ldy + column) * size;
+}
+
 /* The lines of Y that rows [begin, end) of a finished tile will write, and of the residual they will read, asked for while the tile
  * is computed. */
 static inline void fov_prefetch_y(const fov_tile *t, size_t begin, size_t end) {
     const fov_gemm *g = t->gemm;
     for (size_t i = begin; i < end; i++) {
         const size_t to = g->y_rows ? g->y_rows[t->row + i] : t->row + i;
-        const float *y = g->y + to * g->ldy + t->panel * FOV_PANEL;
+        const float *y = fov_y_at(g, to, t->panel * FOV_PANEL);
         __builtin_prefetch(y, 1, 3);
-        __builtin_prefetch(y + 16, 1, 3);
+        if (!g->y_bf16) __builtin_prefetch(y + 16, 1, 3);
         if (!g->residual || g->residual == g->y) continue;
         const float *residual = g->residual + to * g->ldr + t->panel * FOV_PANEL;
         __builtin_prefetch(residual);
@@ -145,7 +151,6 @@ __attribute__((always_inline)) static inline void fov_tile_rows(const fov_multip
 
 /* The epilogue of finished sums: of int8 to f32 first, then bias, activation and residual. */
 void fov_finish_f32_avx512(const fov_tile *t);
-void fov_finish_bf16_avx512(const fov_tile *t);
 void fov_finish_int8_avx512(const fov_tile *t);
 void fov_finish_int8_vnni(const fov_tile *t);
 
