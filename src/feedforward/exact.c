@@ -1,7 +1,6 @@
 /* exact.c: the dense feed-forward layer, in blocks of rows so that the hidden activations (4 C per token) stay small and warm. */
 #include "feedforward/feedforward.h"
 #include "kernels/gemm.h"
-#include "kernels/tile.h"
 
 enum { BLOCK = 1024 }; /* rows: 12 MiB of hidden activations at 3072; a batch of one or two threads */
 
@@ -12,8 +11,6 @@ static size_t workspace(size_t rows, size_t hidden) {
 static void forward(const fov_ffn_run *run, const fov_ffn *p) {
     const fov_ffn_weights *w = run->weights;
     const size_t width = w->up.k;
-    const bool bf16 =
-        w->up.type == FOV_TYPE_BF16 && w->down.type == FOV_TYPE_BF16 && run->kernels->tiles[FOV_TYPE_BF16]->stores_bf16;
     float *hidden = run->scratch;
     for (size_t i = 0; i < p->n; i += BLOCK) {
         fov_gemm up = fov_linear_gemm(&w->up), down = fov_linear_gemm(&w->down);
@@ -22,10 +19,10 @@ static void forward(const fov_ffn_run *run, const fov_ffn *p) {
         up.act = w->activation;
         up.y = hidden;
         down.x = hidden;
-        up.y_bf16 = down.x_bf16 = bf16; /* what the second gemm would round it to: half the memory */
         down.residual = p->x + i * width;
         down.ldr = width;
         down.y = p->y + i * width;
+        fov_gemm_chain(run->kernels, &up, &down);
         fov_gemm_run(run->kernels, &up, run->threads, run->gemm_scratch);
         fov_gemm_run(run->kernels, &down, run->threads, run->gemm_scratch);
     }

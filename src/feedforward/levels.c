@@ -150,6 +150,7 @@ static void make_group(const fov_ffn_run *run, const fov_ffn *p, const fov_ffn_l
     down->ldr = w->up.k;
     down->y = p->y;
     down->y_rows = rows;
+    fov_gemm_chain(run->kernels, up, down);
     *run->multiply_adds += 2.0 * (double)n * (double)w->up.k * (double)units;
 }
 

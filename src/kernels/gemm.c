@@ -117,6 +117,11 @@ void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned thr
     fov_gemm_run_all(kernels, gemm, 1, threads, scratch);
 }
 
+void fov_gemm_chain(const fov_kernels *kernels, fov_gemm *first, fov_gemm *second) {
+    first->y_bf16 = second->x_bf16 =
+        first->type == FOV_TYPE_BF16 && second->type == FOV_TYPE_BF16 && kernels->tiles[FOV_TYPE_BF16]->stores_bf16;
+}
+
 fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type) {
     if (!k) type = FOV_TYPE_F32; /* its bias alone: nothing is multiplied, or rounded */
     fov_linear l = {.m = m, .k = k, .type = type};

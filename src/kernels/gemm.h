@@ -33,6 +33,10 @@ fov_linear fov_linear_take(fov_arena *arena, size_t m, size_t k, fov_type type);
 /* Its weights, from rows [m, k]; the bias is left to the caller. words: of fov_pack_type. */
 void fov_linear_pack(const fov_kernels *kernels, const float *rows, const fov_linear *to, float *words);
 
+/* Y of `first` is X of `second` and nothing else: kept in bf16 where that is what `second` rounds it to. The same bits, half the
+ * memory. */
+void fov_gemm_chain(const fov_kernels *kernels, fov_gemm *first, fov_gemm *second);
+
 /* scratch: threads * fov_gemm_scratch() floats, 64-byte aligned. The result does not depend on `threads`. */
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch);
 

@@ -207,6 +207,7 @@ static size_t list_gemms(const fov_values_run *run, const fov_values *v, const t
         down->ldx = v->ldx;
         down->x_rows = up->y_rows = rows;
         up->x = down->y = middle;
+        fov_gemm_chain(run->kernels, down, up);
         up->y = v->v;
         up->ldy = v->ldv;
         middle += count[l] * t->rank[l];
