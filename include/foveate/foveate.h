@@ -158,7 +158,8 @@ typedef struct fov_model_options {
     const char *dtype;              /* what the layers' weights are held and multiplied in: "f32", "bf16", "int8"; NULL: "f32", or
                                        what a packed file holds, which cannot be had in another.
                                        Sums, softmax, norms, embeddings and heads are f32 always. With bf16 and int8, dense
-                                       attention multiplies in bf16 where the processor has instructions for it */
+                                       attention over more than 64 tokens multiplies in bf16 where the processor has
+                                       instructions for it */
 } fov_model_options;
 
 /* Load a Hugging Face folder (config.json; model.safetensors or its sharded index; vocab.txt or tokenizer.json), or a

@@ -55,8 +55,8 @@ typedef struct fov_attention {
     float *y; /* may be q itself when y_query is NULL and the offsets and sizes are equal */
     size_t ldy;
     fov_attention_strides q_strides, k_strides, v_strides, y_strides;
-    fov_type type; /* F32 or BF16: what forward, weights and apply of dense multiply in; sums and softmax are f32. Other methods
-                      and backward multiply in f32 always */
+    fov_type type; /* F32 or BF16: what forward, weights and apply of dense multiply texts of more than FOV_DENSE_F32_KEYS in,
+                      shorter ones in f32; sums and softmax are f32. Other methods and backward multiply in f32 always */
     float scale;   /* 1 / sqrt(D) */
     bool causal;   /* query i of a text sees its keys 0 .. i + keys - queries */
     const uint8_t *key_mask; /* [k_offsets[texts]] 0: the key is not there; NULL: all are */

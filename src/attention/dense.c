@@ -6,7 +6,8 @@
  * its maximum grows. Memory per thread is bounded, whatever T is. Importance is gathered in ascending order of rows: a head of a
  * text is one task then.
  *
- * In bf16 Q, K, V and the weights are rounded as they are packed; a tile of K and V then takes half its words. */
+ * In bf16 Q, K, V and the weights are rounded as they are packed; a tile of K and V then takes half its words. Short texts are
+ * multiplied in f32, up to FOV_SHORT_KEYS a head at once where the tier can (short_head): the same bits. */
 #include "attention/dense.h"
 
 #include <float.h>
@@ -14,6 +15,7 @@
 
 #include "core/memory.h"
 #include "core/threads.h"
+#include "kernels/tile.h"
 
 typedef struct scratch {
     float *packed_k, *packed_v, *scores, *gemm, *words;
@@ -134,6 +136,8 @@ static void clear_importance(const fov_attention *p, float *all) {
 static float *importance_of(const fov_attention *p, size_t text, size_t head, float *all) {
     return all ? all + head * p->k_offsets[p->texts] + p->k_offsets[text] : NULL;
 }
+
+_Static_assert((FOV_GEMM_KC + FOV_SHORT_KEYS) * FOV_PANEL <= FOV_TILE_PACKED * FOV_TILE_STRIDE, "short_head's scratch is a gemm's");
 
 /* Whether the tier does all of a head at once: a short text's whose outputs are its queries, which see every key. */
 static bool is_short(const job *j, const fov_dense_head *h) {

@@ -33,6 +33,7 @@ typedef struct job {
     unsigned joined;             /* threads that are in; under the lock */
     bool taken[FOV_MAX_THREADS]; /* thread numbers given out; under the lock */
     atomic_uint working;         /* workers inside */
+    atomic_uint open;            /* shares of which something is left */
     struct job *after;           /* in the list; under the lock */
     share shares[FOV_MAX_THREADS];
 } job;
@@ -83,22 +84,16 @@ static void work(job *j, unsigned thread) {
         share *s = &j->shares[(thread + i) % j->threads];
         while (has_work(s)) {
             const size_t index = atomic_fetch_add(&s->next, 1);
+            if (index + 1 == s->end) atomic_fetch_sub(&j->open, 1);
             if (index < s->end) j->task(j->context, index, thread);
         }
     }
 }
 
-static bool is_open(job *j) {
-    if (j->joined >= j->threads) return false;
-    for (unsigned i = 0; i < j->threads; i++)
-        if (has_work(&j->shares[i])) return true;
-    return false;
-}
-
 /* A job with room and work left, joined, if it may be as the thread that this worker was before; under the lock. */
 static job *join(unsigned number, unsigned *thread) {
     for (job *j = pool.jobs; j; j = j->after) {
-        if (!is_open(j)) continue;
+        if (j->joined >= j->threads || !atomic_load(&j->open)) continue;
         unsigned as = number < j->threads && !j->taken[number] ? number : 1;
         while (j->taken[as]) as++;
         j->taken[as] = true;
@@ -206,6 +201,7 @@ static void finish(job *j) {
 }
 
 void fov_parallel(unsigned threads, size_t count, void (*task)(void *context, size_t index, unsigned thread), void *context) {
+    if (threads > FOV_MAX_THREADS) threads = FOV_MAX_THREADS;
     if (threads > count) threads = (unsigned)count;
     if (threads <= 1) {
         for (size_t i = 0; i < count; i++) task(context, i, 0);
@@ -222,6 +218,7 @@ void fov_parallel(unsigned threads, size_t count, void (*task)(void *context, si
         j.shares[i].end = (i + 1) * count / threads;
     }
     atomic_init(&j.working, 0);
+    atomic_init(&j.open, threads);
     post(&j);
     work(&j, 0);
     finish(&j);

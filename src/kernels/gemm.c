@@ -1,6 +1,6 @@
 /* gemm.c: see gemm.h. A task is a block of rows times a run of panels. Gemms of the same X are side by side, as if their outputs
- * were one wider: a thread packs X for all of them. Others are cut in the same number of tasks each (the most any needs; the rest
- * are empty), so a task number gives its gemm by a remainder and nothing is allocated. */
+ * were one wider: a thread packs X for all of them. Others are numbered as if all had as many blocks as the most (the rest are
+ * empty), so that nothing is allocated, the panels of a block of rows one after the other. */
 #include "kernels/gemm.h"
 
 #include <math.h>
@@ -24,7 +24,7 @@ typedef struct job {
     const fov_kernels *kernels;
     const fov_gemm *gemms;
     size_t groups, members; /* gemms of a group are side by side */
-    size_t tasks;           /* of each group */
+    cut most;               /* of any group */
     double work;            /* multiply-adds of all */
     unsigned threads;
     float *scratch;
@@ -80,10 +80,10 @@ static cut cut_of(const job *j, size_t group) {
 
 static void run_task(void *context, size_t index, unsigned thread) {
     job *j = context;
-    const size_t group = index % j->groups, part = index / j->groups;
+    const size_t column = index % j->most.panels, group = index / j->most.panels % j->groups;
+    const size_t row = index / j->most.panels / j->groups, panels = panels_of(j, group);
     const cut c = cut_of(j, group);
-    if (part >= c.rows * c.panels) return;
-    const size_t row = part / c.panels, column = part % c.panels, panels = panels_of(j, group);
+    if (row >= c.rows || column >= c.panels) return;
     size_t begin = column * panels / c.panels, end = (column + 1) * panels / c.panels;
     const size_t rows = 1 + group + j->groups * row;
     bool packed = j->held[thread] == rows;
@@ -108,9 +108,10 @@ void fov_gemm_run_all(const fov_kernels *kernels, const fov_gemm *gemms, size_t 
     j.threads = j.work < WORK_PARALLEL ? 1 : threads;
     for (size_t i = 0; i < j.groups; i++) {
         const cut c = cut_of(&j, i);
-        if (c.rows * c.panels > j.tasks) j.tasks = c.rows * c.panels;
+        if (c.rows > j.most.rows) j.most.rows = c.rows;
+        if (c.panels > j.most.panels) j.most.panels = c.panels;
     }
-    fov_parallel(j.threads, j.groups * j.tasks, run_task, &j);
+    fov_parallel(j.threads, j.most.rows * j.groups * j.most.panels, run_task, &j);
 }
 
 void fov_gemm_run(const fov_kernels *kernels, const fov_gemm *gemm, unsigned threads, float *scratch) {

@@ -1,8 +1,8 @@
 /* kernels.h: the contract between the engine and its instruction tiers.
  *
- * A tier is a table of function pointers. `ref` fills every slot in plain C; `avx2` and `avx512` start from the tier below and
- * override what they do better. Slots are single-threaded, allocate nothing and touch no global state; threading is above, in
- * gemm.h. Pointers need no alignment unless said. Sizes of 0 are allowed and do nothing.
+ * A tier is a table of function pointers. `ref` fills every slot in plain C that may not be NULL; `avx2` and `avx512` start from
+ * the tier below and override what they do better. Slots are single-threaded, allocate nothing and touch no global state; threading
+ * is above, in gemm.h. Pointers need no alignment unless said. Sizes of 0 are allowed and do nothing.
  *
  * Determinism: within one tier, every output element is one chain of operations whose order depends on K alone, never on the
  * number of rows or columns or on the position in a tile. So a row of a batch equals the single run, bit for bit.
@@ -41,7 +41,7 @@ typedef enum fov_activation { FOV_ACT_NONE, FOV_ACT_GELU, FOV_ACT_RELU, FOV_ACT_
  * W is packed: panel p holds columns 32 p .. 32 p + 31 as [words of k][32], short panels padded with zeros. */
 typedef struct fov_gemm {
     size_t n, m, k;
-    fov_type type; /* of w; X is converted as it is packed */
+    fov_type type; /* of w; X is converted as it is packed, unless x_bf16 */
     const float *x;
     size_t ldx;
     const uint32_t *x_rows;    /* [n] or NULL: row i */
@@ -92,7 +92,7 @@ typedef struct fov_score_i8 {
 
 enum { FOV_I8_MOST = 512 };
 
-/* Exact attention of a head over few keys, Y = softmax(scale Q K^T) V in f32, all in registers and L1: the bits that the gemms and
+/* Exact attention of a head over few keys, Y = softmax(scale Q K^T) V in f32, nothing packed but Q: the bits that the gemms and
  * softmax below give, importance too. */
 typedef struct fov_short_head {
     size_t queries, keys;        /* keys <= FOV_SHORT_KEYS */

@@ -8,11 +8,11 @@ enum { MAX_LENGTH = 512, MODES = 8 };
 enum { ALL_ROWS, IN_PLACE, SOME_QUERIES, LISTED_OUTPUTS, BF16 }; /* modes; from BF16 on the same in bf16 */
 
 static void make(attention_problem *t, uint64_t seed, int mode) {
-    static const size_t sizes[] = {1, 7, 32, 33, 64, 100};
+    static const size_t sizes[] = {1, 7, 32, 33, 64, 100, FOV_GEMM_KC + 1};
     static const size_t lengths[] = {1, 2, 16, 57, 64, 65, 113, 128, 384, 385, 511, 512};
     test_rng rng = rng_of(seed);
     const size_t texts = test_between(&rng, 1, PROBLEM_TEXTS), heads = test_between(&rng, 1, 4);
-    attention_problem_begin(t, &fov_attention_dense, "dense", heads, sizes[test_between(&rng, 0, 5)]);
+    attention_problem_begin(t, &fov_attention_dense, "dense", heads, sizes[test_between(&rng, 0, 6)]);
     t->p.type = mode >= BF16 ? FOV_TYPE_BF16 : FOV_TYPE_F32;
     mode %= BF16;
     t->k_offsets[0] = test_between(&rng, 0, 9);

@@ -34,9 +34,11 @@ static void test_once(void **state) {
     (void)state;
     static job j;
     static const size_t counts[] = {0, 1, 2, 7, MOST};
-    for (unsigned threads = 1; threads <= 9; threads++)
+    static const unsigned numbers[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, FOV_MAX_THREADS, 2, FOV_MAX_THREADS + 1};
+    for (size_t n = 0; n < sizeof numbers / sizeof *numbers; n++)
         for (size_t c = 0; c < sizeof counts / sizeof *counts; c++) {
-            j.threads = threads;
+            const unsigned threads = numbers[n];
+            j.threads = threads < FOV_MAX_THREADS ? threads : FOV_MAX_THREADS;
             for (size_t i = 0; i < MOST; i++) atomic_store(&j.runs[i], 0);
             fov_parallel(threads, counts[c], count_run, &j);
             for (size_t i = 0; i < MOST; i++) assert_int_equal(atomic_load(&j.runs[i]), i < counts[c]);

@@ -181,6 +181,7 @@ static void test_large(void **state) { /* more rows than a task packs, more pane
     FOR_TIERS(k) {
         check_case(k, FOV_GEMM_ROWS + 1, 70, 390, FOV_ACT_GELU, BIAS | ALIAS | X_ROWS | Y_ROWS | X_COLUMNS);
         check_case(k, 2 * FOV_GEMM_ROWS, 33, 20, FOV_ACT_NONE, BIAS | RESIDUAL);
+        check_case(k, 290, 13 * FOV_PANEL, 40, FOV_ACT_NONE, BIAS | RESIDUAL); /* blocks whose panels are cut */
         check_case(k, 60, 14 * FOV_PANEL + 1, 2 * FOV_GEMM_KC, FOV_ACT_NONE, ALIAS);
     }
 }
@@ -253,8 +254,35 @@ static void test_run_all(void **state) { /* unequal gemms in one pool give what 
     }
 }
 
+static void test_side_by_side(void **state) { /* gemms of one X, packed once for all of them, cut in rows and panels */
+    (void)state;
+    enum { COUNT = 3 };
+    const fov_kernels *k;
+    FOR_TIERS(k) for (unsigned threads = 1; threads <= 4; threads++) {
+        problem p[COUNT];
+        fov_gemm g[COUNT];
+        float *alone[COUNT];
+        for (size_t i = 0; i < COUNT; i++) {
+            p[i] = make(k, 230, 100 + 150 * i, 50, FOV_ACT_NONE, BIAS);
+            p[i].g.x = p[0].g.x;
+            p[i].g.ldx = p[0].g.ldx;
+            g[i] = p[i].g;
+            fov_gemm_run(k, &g[i], 1, p[i].scratch.data);
+            alone[i] = copy_y(&p[i]);
+            prepare_y(&p[i]);
+        }
+        fov_gemm_run_all(k, g, COUNT, threads, p[0].scratch.data);
+        for (size_t i = 0; i < COUNT; i++) {
+            assert_true(same_bits(alone[i], p[i].y.data, p[i].y.count));
+            free(alone[i]);
+        }
+        for (size_t i = 0; i < COUNT; i++) release(&p[i]);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random), cmocka_unit_test(test_large), cmocka_unit_test(test_empty),
-                                       cmocka_unit_test(test_nan_isolation), cmocka_unit_test(test_run_all)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random),  cmocka_unit_test(test_large),
+                                       cmocka_unit_test(test_empty),   cmocka_unit_test(test_nan_isolation),
+                                       cmocka_unit_test(test_run_all), cmocka_unit_test(test_side_by_side)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

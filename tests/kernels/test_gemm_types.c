@@ -82,9 +82,9 @@ static void check_bf16(const problem *p, const char *tier) {
         }
 }
 
-static const size_t shapes[][3] = {{1, 1, 1},       {1, 33, 7},      {3, 32, 16},    {13, 31, 64},  {14, 65, 30},
-                                   {17, 96, 33},    {32, 40, 97},    {33, 64, 770},  {47, 70, 200}, {169, 34, 50},
-                                   {200, 300, 768}, {12, 130, 1601}, {170, 64, 3080}};
+static const size_t shapes[][3] = {{1, 1, 1},       {1, 33, 7},      {3, 32, 16},     {13, 31, 64},  {14, 65, 30},
+                                   {17, 96, 33},    {32, 40, 97},    {33, 64, 770},   {47, 70, 200}, {169, 34, 50},
+                                   {200, 300, 768}, {12, 130, 1601}, {170, 64, 3080}, {290, 400, 64}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static void test_bf16(void **state) {
@@ -125,8 +125,14 @@ static void test_stored_bf16(void **state) {
         fov_gemm_run(k, &down.g, 1, down.scratch.data);
         guarded y = guarded_make(n * 70, 0);
         memcpy(y.data, down.y.data, n * 70 * sizeof(float));
+        fov_gemm f32 = {.type = FOV_TYPE_F32}, chained = up.g;
+        fov_gemm_chain(k, &chained, &down.g);
+        assert_true(chained.y_bf16 && down.g.x_bf16);
+        fov_gemm_chain(k, &chained, &f32);
+        assert_false(chained.y_bf16 || f32.x_bf16);
+        fov_gemm_chain(k, &f32, &chained);
+        assert_false(f32.y_bf16 || chained.x_bf16);
         down.g.x = half.data;
-        down.g.x_bf16 = true;
         memset(down.scratch.data, 0xff, THREADS * fov_gemm_scratch() * sizeof(float)); /* NaN in every word that is not written */
         fov_gemm_run(k, &down.g, s % 2 ? 1 : THREADS, down.scratch.data);
         assert_true(same_bits(y.data, down.y.data, n * 70));

@@ -48,12 +48,13 @@ __attribute__((always_inline)) static inline void score_keys(const fov_short_hea
 
 __attribute__((always_inline)) static inline void score(const fov_short_head *h, const float *qt, const size_t vectors, float *s) {
     for (size_t j = 0; j < h->keys;) {
-        const size_t left = h->keys - j;
-        if (left > 4)
+        if (h->keys - j > 4) {
             score_keys(h, qt, j, 8, vectors, s);
-        else
+            j += 8;
+        } else {
             score_keys(h, qt, j, 4, vectors, s);
-        j += left > 4 ? 8 : 4;
+            j += 4;
+        }
     }
 }
 
