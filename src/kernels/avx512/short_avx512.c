@@ -39,10 +39,9 @@ __attribute__((always_inline)) static inline void score_keys(const fov_short_hea
     }
     FOV_UNROLL
     for (size_t r = 0; r < rows; r++) {
-        if (j + r >= h->keys) break;
         FOV_UNROLL
         for (size_t v = 0; v < vectors; v++)
-            _mm512_store_ps(s + (j + r) * LANES + 16 * v, _mm512_add_ps(acc[r][v], _mm512_setzero_ps()));
+            if (j + r < h->keys) _mm512_store_ps(s + (j + r) * LANES + 16 * v, _mm512_add_ps(acc[r][v], _mm512_setzero_ps()));
     }
 }
 
@@ -67,11 +66,10 @@ static inline __m512 sum_rows(const float *s, size_t keys) {
         for (size_t j = l; j < keys; j += CHAINS) c[l] = _mm512_add_ps(c[l], _mm512_load_ps(s + j * LANES));
     }
     FOV_UNROLL
-    for (size_t half = CHAINS / 2; half; half /= 2) {
-        FOV_UNROLL
-        for (size_t l = 0; l < half; l++) c[l] = _mm512_add_ps(c[l], c[l + half]);
-    }
-    return c[0];
+    for (size_t l = 0; l < 8; l++) c[l] = _mm512_add_ps(c[l], c[l + 8]);
+    FOV_UNROLL
+    for (size_t l = 0; l < 4; l++) c[l] = _mm512_add_ps(c[l], c[l + 4]);
+    return _mm512_add_ps(_mm512_add_ps(c[0], c[2]), _mm512_add_ps(c[1], c[3]));
 }
 
 /* s[j] = softmax over j of scale s[j], 16 queries. */
@@ -103,9 +101,8 @@ static void importance(const fov_short_head *h, const float *a, size_t n) {
             fov_transpose16(r);
             FOV_UNROLL
             for (size_t l = 0; l < 16; l++) {
-                if (i + l >= n) break;
-                most = fov_max_nan16(r[l], most);
-                energy = _mm512_fmadd_ps(r[l], r[l], energy);
+                most = i + l < n ? fov_max_nan16(r[l], most) : most;
+                energy = i + l < n ? _mm512_fmadd_ps(r[l], r[l], energy) : energy;
             }
         }
         if (h->col_max) fov_store16(h->col_max + j, columns, most);
@@ -142,10 +139,10 @@ __attribute__((always_inline)) static inline void value_tile(const fov_short_hea
     y += i * h->ldy + c;
     FOV_UNROLL
     for (size_t r = 0; r < rows; r++, y += h->ldy) {
-        if (i + r >= n) break;
         FOV_UNROLL
         for (size_t v = 0; v < vectors; v++) {
-            if (mask[v]) fov_store16(y + 16 * v, h->value_size - c - 16 * v, _mm512_add_ps(acc[r][v], _mm512_setzero_ps()));
+            if (i + r < n && mask[v])
+                fov_store16(y + 16 * v, h->value_size - c - 16 * v, _mm512_add_ps(acc[r][v], _mm512_setzero_ps()));
         }
     }
 }
