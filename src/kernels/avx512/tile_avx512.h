@@ -120,7 +120,6 @@ __attribute__((always_inline)) static inline void fov_tile_rows(const fov_multip
             const float *from = b + j / 2 * t->b_step + j % 2 * 16;
             w[j] = fov_operand_w(multiply, from);
         }
-        FOV_UNROLL
         for (size_t p = 0; prefetch && p < panels; p++) {
             const float *near = b + p * t->b_step + 16 * FOV_PANEL, *far = ask + p * t->b_step;
             if (ask) { /* into L2, which has room for it */
