@@ -114,7 +114,8 @@ static inline void store_sums(const fov_tile *t, bool lower) {
 __attribute__((always_inline)) static inline void run_tile(const fov_finish_kind kind, const fov_tile *t) {
     const bool lower = t->rows > TILE_ROWS, int8 = kind != FOV_FINISH_BF16;
     const size_t steps = t->k / TILE_WORDS, whole = steps * TILE_WORDS, rest = t->before ? t->before->rows : 0;
-    const size_t share = steps ? (rest + steps - 1) / steps : 0, ask = int8 && steps && t->last ? (t->rows + steps - 1) / steps : 0;
+    const size_t share = steps ? (rest + steps - 1) / steps : 0,
+                 y_share = int8 && steps && t->last ? (t->rows + steps - 1) / steps : 0;
     size_t done = 0;
     const float *a = t->a, *b = t->b;
     if (t->rows < ROWS) configure(t->rows);
@@ -125,7 +126,7 @@ __attribute__((always_inline)) static inline void run_tile(const fov_finish_kind
         multiply_step(kind, lower, a, b);
         if (done < rest) fov_finish_rows(kind, t->before, done, fov_least(done + share, rest));
         done += share;
-        if (ask) fov_prefetch_y(t, fov_least(s * ask, t->rows), fov_least((s + 1) * ask, t->rows));
+        if (y_share) fov_prefetch_y(t, fov_least(s * y_share, t->rows), fov_least((s + 1) * y_share, t->rows));
         a += TILE_WORDS;
         b += TILE_WORDS * FOV_PANEL;
     }
@@ -148,10 +149,6 @@ static void tile_int8(const fov_tile *t) {
     run_tile(FOV_FINISH_INT8_VNNI, t);
 }
 
-static void finish_bf16(const fov_tile *t) {
-    fov_finish(FOV_FINISH_BF16, t);
-}
-
 static void begin(void) {
     configure(ROWS);
 }
@@ -167,7 +164,7 @@ static const fov_tiles tiles_bf16 = {.mr = ROWS,
                                      .end = end,
                                      .tile = tile_bf16,
                                      .stores_bf16 = true,
-                                     .finish = finish_bf16,
+                                     .finish = fov_finish_bf16_native,
                                      .pack = fov_pack_bf16_native};
 static const fov_tiles tiles_int8 = {.mr = ROWS,
                                      .rows = BLOCK / 2,

@@ -4,11 +4,11 @@
 #include "kernels/avx512/finish_avx512.h"
 #include "kernels/tiers.h"
 
-static void finish(const fov_tile *t) {
+void fov_finish_bf16_native(const fov_tile *t) {
     fov_finish(FOV_FINISH_BF16, t);
 }
 
-FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, finish, .pack = fov_pack_bf16_native, .stores_bf16 = true)
+FOV_TILES_14(bf16_dot, FOV_MULTIPLY_BF16, fov_finish_bf16_native, .pack = fov_pack_bf16_native, .stores_bf16 = true)
 
 static float bf16_loop(uint64_t iterations, uint64_t *flops_per_iteration) {
     enum { CHAINS = 14 };

@@ -8,8 +8,8 @@
 
 enum { LANES = FOV_PANEL, CHAINS = 16 };
 
-/* Of the next head, whose columns stand behind this one's: rows are 3 KB apart, and no processor asks for them by itself. 5 to 20
- * %. */
+/* Of the next head, whose columns stand behind this one's: rows are 3 KB apart, and no processor asks for them by itself. It pays
+ * 5 to 20 %. */
 static inline void prefetch_floats(const float *x, size_t count) {
     for (size_t c = 0; c < count; c += 16) __builtin_prefetch(x + c);
 }

@@ -153,6 +153,7 @@ __attribute__((always_inline)) static inline void fov_tile_rows(const fov_multip
 
 /* The epilogue of finished sums: of int8 to f32 first, then bias, activation and residual. */
 void fov_finish_f32_avx512(const fov_tile *t);
+void fov_finish_bf16_native(const fov_tile *t); /* where the processor converts */
 void fov_finish_int8_avx512(const fov_tile *t);
 void fov_finish_int8_vnni(const fov_tile *t);
 
